@@ -192,6 +192,7 @@ def loss_curves(history, losses=None, smooth=1):
         there = values.notna().to_numpy()
         axes.plot(steps[there], values[there], color=COLOURS[0], linewidth=1.4)
         axes.set_title(name, fontsize=9, color=INK)
+        axes.set_xlim(steps.min(), max(steps.max(), steps.min() + 1))
         _stage_bands(axes, history, steps)
         if number >= len(losses) - across:
             axes.set_xlabel("step", fontsize=8, color=INK)
