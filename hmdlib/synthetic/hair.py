@@ -1,0 +1,459 @@
+"""Hair strand by strand: where it grows, how it is combed, how it falls.
+
+A style is a row of numbers; grow() takes a skull and gives strands in the head's own coordinates
+at rest (cm, x to the person's left, y up, z forwards). Strands are walked from root to tip along a
+combing field, kept outside the skull layer by layer, drawn together into locks, then curled.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+from scipy.spatial import cKDTree
+
+COLOURS = {
+    "black": (0.012, 0.010, 0.009),
+    "dark brown": (0.035, 0.021, 0.013),
+    "brown": (0.075, 0.043, 0.023),
+    "light brown": (0.155, 0.092, 0.048),
+    "auburn": (0.13, 0.047, 0.018),
+    "red": (0.24, 0.085, 0.026),
+    "dark blond": (0.24, 0.16, 0.085),
+    "blond": (0.42, 0.30, 0.165),
+    "grey": (0.22, 0.215, 0.205),
+    "white": (0.55, 0.545, 0.53),
+}
+"""Diffuse colours of hair in linear light."""
+
+#            azimuth  y of the hairline for a skull from chin -9.4 to crown 13 (cm)
+HAIRLINE = (
+    (0, 8.5),
+    (22, 8.7),
+    (38, 8.0),
+    (52, 6.4),
+    (64, 4.0),
+    (74, 0.2),
+    (82, -0.8),
+    (90, 1.6),
+    (100, 3.6),
+    (115, 2.4),
+    (128, -2.0),
+    (145, -6.0),
+    (180, -7.2),
+)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How hair is cut and combed. Lengths in cm; flows are weights of a combing direction.
+
+    top, sides: length on the crown and above the ears; back: at the nape. rise: how upright hair
+    stands at its root, 0 combed flat .. 1 upright. lift: thickness of the whole head of hair.
+    part: where it divides, cm to the person's left of the middle, or None. side, backward, down:
+    combing away from the parting, to the back, to the ground. gravity: how soon it hangs. clump:
+    0 loose .. 1 in locks. curl, turns: radius in cm and turns a cm. frizz: disorder. recede: how
+    far the front hairline has gone back, cm. thin: share of hair lost on the crown. gather: a place
+    (x, y, z) where all hair is tied, or None; tail: cm of hair behind that place, 0 a bun.
+    """
+
+    top: float = 4.0
+    sides: float = 1.5
+    back: float = 1.5
+    rise: float = 0.5
+    lift: float = 0.8
+    part: float | None = None
+    side: float = 0.0
+    backward: float = 0.0
+    down: float = 0.3
+    gravity: float = 0.1
+    clump: float = 0.5
+    curl: float = 0.0
+    turns: float = 0.3
+    frizz: float = 0.10
+    recede: float = 0.0
+    thin: float = 0.0
+    gather: tuple | None = None
+    tail: float = 0.0
+
+
+STYLES = {
+    "crop": Style(top=2.4, sides=0.9, back=0.8, rise=0.55, backward=-0.5, down=0.2, lift=0.5),
+    "buzz": Style(top=0.7, sides=0.5, back=0.45, rise=0.75, lift=0.2, clump=0.1, down=0.2),
+    "side parting": Style(
+        top=7.0, sides=2.2, back=2.0, rise=0.45, part=3.2, side=1.0, backward=0.35, lift=1.5
+    ),
+    "swept back": Style(
+        top=8.5, sides=3.2, back=3.5, rise=0.5, backward=1.2, lift=1.7, gravity=0.05
+    ),
+    "quiff": Style(top=6.0, sides=1.1, back=1.0, rise=0.85, backward=0.8, lift=2.4, gravity=0.0),
+    "curls": Style(
+        top=6.5,
+        sides=3.0,
+        back=3.0,
+        rise=0.7,
+        lift=2.4,
+        curl=0.45,
+        turns=0.55,
+        clump=0.75,
+        frizz=0.22,
+    ),
+    "bob": Style(
+        top=21, sides=14, back=13, rise=0.15, part=2.0, side=0.9, down=0.8, gravity=0.7, lift=1.7
+    ),
+    "long": Style(
+        top=40, sides=34, back=32, rise=0.12, part=0.6, side=0.9, down=0.8, gravity=0.8, lift=1.6
+    ),
+    "wavy": Style(
+        top=38,
+        sides=32,
+        back=30,
+        rise=0.2,
+        part=-2.0,
+        side=0.9,
+        down=0.8,
+        gravity=0.7,
+        lift=2.2,
+        curl=0.7,
+        turns=0.11,
+        clump=0.7,
+    ),
+    "bun": Style(
+        top=26,
+        sides=22,
+        back=22,
+        rise=0.05,
+        lift=0.7,
+        gravity=0,
+        gather=(0, 6.5, -14.5),
+        frizz=0.05,
+    ),
+    "ponytail": Style(
+        top=26,
+        sides=22,
+        back=22,
+        rise=0.05,
+        lift=0.8,
+        gravity=0,
+        gather=(0, 5.0, -14.0),
+        tail=26,
+        frizz=0.06,
+    ),
+    "receding": Style(
+        top=3.0, sides=1.4, back=1.3, rise=0.45, backward=0.6, lift=0.6, recede=3.2, thin=0.5
+    ),
+    "horseshoe": Style(top=0.5, sides=1.4, back=1.4, rise=0.4, lift=0.4, recede=12.0, thin=0.97),
+    "bald": Style(
+        top=0.16, sides=0.2, back=0.2, rise=0.8, lift=0.05, clump=0, recede=0.8, thin=0.3
+    ),
+}
+
+SHORT = ("crop", "side parting", "swept back", "quiff", "curls", "buzz", "receding")
+LONG = ("bob", "long", "wavy", "bun", "ponytail")
+FAMILIES = (
+    ("side parting", "swept back", "quiff", "crop"),
+    ("crop", "side parting"),
+    ("long", "wavy", "ponytail", "bun"),
+    ("bob",),
+    ("curls",),
+    ("receding",),
+    ("buzz", "crop"),
+    ("horseshoe", "bald"),
+    ("bald",),
+)
+"""Styles that one person may wear within a month: same hair, combed, tied or cut a little anew."""
+
+
+class Skull:
+    """A head's surface as a distance from its middle in each direction, looked up fast.
+
+    points (V, 3): the head's vertices at rest, face, ears and neck too. scale: this head's height
+    over the mean head's, for places that are given on the mean head.
+    """
+
+    centre = np.array([0.0, 2.5, -4.5])
+
+    def __init__(self, points, scale=1.0, rows=90, columns=180):
+        self.scale = scale
+        away = points - self.centre
+        distance = np.linalg.norm(away, axis=1)
+        tree = cKDTree(away / distance[:, None])
+        polar = (np.arange(rows) + 0.5) * np.pi / rows
+        around = (np.arange(columns) + 0.5) * 2 * np.pi / columns - np.pi
+        polar, around = np.meshgrid(polar, around, indexing="ij")
+        grid = np.stack(
+            [np.sin(polar) * np.sin(around), np.cos(polar), np.sin(polar) * np.cos(around)], -1
+        )
+        gap, near = tree.query(grid.reshape(-1, 3), k=4)
+        weight = 1 / (gap + 1e-3) ** 2
+        self.table = ((distance[near] * weight).sum(1) / weight.sum(1)).reshape(rows, columns)
+
+    def radius(self, away):
+        """Distance from the middle to the surface along each direction (..., 3), any length."""
+        from scipy.ndimage import map_coordinates
+
+        length = np.linalg.norm(away, axis=-1) + 1e-9
+        polar = np.arccos(np.clip(away[..., 1] / length, -1, 1))
+        around = np.arctan2(away[..., 0], away[..., 2])
+        rows, columns = self.table.shape
+        place = [polar * rows / np.pi - 0.5, (around + np.pi) * columns / (2 * np.pi) - 0.5]
+        return map_coordinates(self.table, place, order=1, mode="grid-wrap")
+
+    def outside(self, points, height):
+        """Points pushed out to at least height cm above the surface; and how high they are now."""
+        away = points - self.centre
+        length = np.linalg.norm(away, axis=-1) + 1e-9
+        above = length - self.radius(away)
+        lift = np.maximum(height - above, 0)
+        return points + away / length[..., None] * lift[..., None], np.maximum(above, height)
+
+
+def hairline(azimuth, style):
+    """Height of the hairline on the mean head, cm, at each azimuth in degrees (0 front)."""
+    table = np.array(HAIRLINE, float)
+    azimuth = np.abs(azimuth)
+    y = PchipInterpolator(table[:, 0], table[:, 1])(azimuth)
+    temples = np.exp(-(((azimuth - 36) / 15) ** 2)) + 0.55 * np.exp(-((azimuth / 30) ** 2))
+    return y + style.recede * temples
+
+
+def roots(generator, skull, style, count):
+    """Places where hairs leave the skin (S, 3), outward directions, and depth inside the hairline.
+
+    Evenly spread over the skull; near the hairline fewer, and fewer where the crown is thin.
+    """
+    tries = int(count * 3.2)
+    away = generator.normal(0, 1, (tries, 3))
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    radius = skull.radius(away)
+    away, radius = away[away[:, 1] > -0.85], radius[away[:, 1] > -0.85]
+    points = skull.centre + away * radius[:, None]
+    azimuth = np.degrees(np.arctan2(away[:, 0], away[:, 2]))
+    ragged = 0.35 * np.sin(azimuth * 0.31 + 1) + 0.2 * np.sin(azimuth * 0.83)
+    inside = points[:, 1] / skull.scale - hairline(azimuth, style) - ragged
+    crown = np.exp(-((points[:, 0] / 6.5) ** 2) - ((points[:, 2] + 5) / 7.5) ** 2)
+    crown = crown * (points[:, 1] > skull.centre[1])
+    keep = generator.random(len(points)) < np.clip(inside / 1.1 + 0.25, 0, 1)
+    keep &= generator.random(len(points)) > style.thin * np.clip(1.6 * crown, 0, 1)
+    ear = (np.abs(azimuth) > 86) & (np.abs(azimuth) < 112) & (points[:, 1] < 2.8 * skull.scale)
+    keep &= ~ear
+    return points[keep][:count], away[keep][:count], inside[keep][:count]
+
+
+def lengths(generator, points, inside, style):
+    """Each hair's length, cm: by place on the head, a little uneven, short along the hairline."""
+    height = np.clip((points[:, 1] - 1) / 8, 0, 1)
+    height = height * height * (3 - 2 * height)
+    rear = np.clip(-(points[:, 2] + 4) / 6, 0, 1)
+    low = style.sides + (style.back - style.sides) * rear
+    length = low + (style.top - low) * height
+    length *= generator.uniform(0.82, 1.06, len(points))
+    return length * np.clip(0.45 + inside / 2.0, 0.3, 1)
+
+
+def comb(points, style, outward):
+    """The direction in which hair lies at each place (S, 3), along the skull's surface."""
+    x = points[:, 0]
+    flow = np.zeros_like(points)
+    if style.gather is not None:
+        flow = np.asarray(style.gather) - points
+        flow /= np.linalg.norm(flow, axis=1, keepdims=True) + 1e-6
+    else:
+        part = style.part if style.part is not None else 0.0
+        above = np.clip(points[:, 1] / 8, 0, 1)
+        flow[:, 0] += style.side * np.tanh((x - part) / 0.6) * (0.3 + 0.7 * above)
+        if style.part is None:
+            flow[:, 0] += 0.35 * x / 7 * (1 - above)
+        flow[:, 2] -= style.backward * (0.35 + 0.65 * above)
+        flow[:, 1] -= style.down * (1.2 - 0.6 * above)
+    flow -= (flow * outward).sum(1, keepdims=True) * outward
+    return flow / (np.linalg.norm(flow, axis=1, keepdims=True) + 0.15)
+
+
+def away_from_face(points, scale):
+    """A push to the side for hair that would hang before the face: (S, 3)."""
+    x, y, z = points.T
+    before = np.clip((z - 1.0) / 3, 0, 1) * np.clip((7.5 * scale - y) / 2, 0, 1)
+    push = np.zeros_like(points)
+    push[:, 0] = np.where(x >= 0, 1, -1) * before * 2.2
+    push[:, 2] = -before * 0.8
+    return push
+
+
+def over_shoulders(points):
+    """Points lifted out of the neck and the shoulders of the mean body, cm."""
+    x, y, z = points[..., 0], points[..., 1], points[..., 2]
+    away = np.hypot(x, z + 6.0) + 1e-6
+    inside = np.clip(7.4 - away, 0, None) * (y < -6)
+    points = points + np.stack([x / away * inside, 0 * x, (z + 6.0) / away * inside], -1)
+    ground = -15.2 - 0.36 * np.clip(np.abs(points[..., 0]) - 6, 0, None)
+    slope = np.clip(1 - np.abs(points[..., 2] + 5) / 7, 0, 1)
+    floor = np.where(slope > 0, ground - 14 * (1 - slope) ** 2, -99)
+    chest = (points[..., 1] < -19) & (points[..., 2] > -4)
+    front = np.clip((-points[..., 1] - 19) / 8, 0, 1) * 4.5 + 3.6
+    points[..., 2] = np.where(chest, np.maximum(points[..., 2], front), points[..., 2])
+    points[..., 1] = np.maximum(points[..., 1], floor)
+    return points
+
+
+def walk(generator, skull, style, start, outward, length, steps):
+    """Strands (S, steps, 3), root to tip: combed, layered over the skull, hanging at the end."""
+    count = len(start)
+    rank = np.clip((start[:, 1] - skull.centre[1]) / 9, -0.4, 1)
+    layer = style.lift * np.clip(0.30 + 0.55 * rank + generator.normal(0, 0.12, count), 0.06, 1.2)
+    wild = generator.random(count) < 0.015
+    layer = np.where(wild, layer * 1.5 + 0.3, layer)
+    heading = comb(start, style, outward) * (1 - style.rise) + outward * style.rise
+    heading += generator.normal(0, style.frizz * 0.6, (count, 3))
+    heading /= np.linalg.norm(heading, axis=1, keepdims=True)
+    pace = (length / (steps - 1))[:, None]
+    points = np.empty((count, steps, 3))
+    points[:, 0] = start
+    swerve = generator.normal(0, style.frizz, (count, 3))
+    for k in range(1, steps):
+        share = k / (steps - 1)
+        here = points[:, k - 1]
+        away = here - skull.centre
+        away /= np.linalg.norm(away, axis=1, keepdims=True)
+        pull = comb(here, style, away) * 0.55
+        fallen = np.minimum(pace * k / 10, 1)
+        pull[:, 1:2] -= style.gravity * fallen
+        if style.gravity > 0.3:
+            pull += away_from_face(here, skull.scale)
+        stiff = 0.75 if length.mean() < 9 else 0.5
+        heading = stiff * heading + (1 - stiff) * pull + 0.35 * swerve * share
+        heading /= np.linalg.norm(heading, axis=1, keepdims=True)
+        there = here + pace * heading
+        above = np.minimum(layer, 0.04 + 1.5 * layer * np.minimum(pace[:, 0] * k / 3.0, 1))
+        there, _ = skull.outside(there, above)
+        if style.gravity > 0.3:
+            there = over_shoulders(there)
+        points[:, k] = there
+        heading = there - here
+        heading /= np.linalg.norm(heading, axis=1, keepdims=True) + 1e-9
+        if style.gather is not None:
+            stop_at(points, k, style)
+    return points
+
+
+def stop_at(points, k, style):
+    """Hair that has reached the tie goes no further: it ends inside the knot."""
+    gather = np.asarray(style.gather)
+    reached = np.linalg.norm(points[:, k - 1] - gather, axis=1) < 1.6
+    points[reached, k] = points[reached, k - 1] + (gather - points[reached, k - 1]) * 0.3
+
+
+def lock_together(generator, points, style, share=0.03):
+    """Neighbouring hairs drawn into locks, the more the nearer to the tip (in place)."""
+    count, steps, _ = points.shape
+    guides = generator.choice(count, max(4, int(count * share)), replace=False)
+    place = points[:, min(2, steps - 1)]
+    _, mine = cKDTree(place[guides]).query(place)
+    guide = points[guides][mine]
+    share = np.linspace(0, 1, steps)[None, :, None]
+    pull = style.clump * share**0.8 * generator.uniform(0.55, 1.0, (count, 1, 1))
+    pull[generator.random(count) < 0.04] = 0  # flyaways
+    points += pull * (guide - points)
+    return mine
+
+
+def curl(generator, points, style, lock, length):
+    """Helices round each strand's own course, shared phase within a lock."""
+    steps = points.shape[1]
+    phase = generator.uniform(0, 2 * np.pi, lock.max() + 1)[lock] + generator.normal(
+        0, 0.5, len(lock)
+    )
+    tempo = style.turns * generator.uniform(0.8, 1.25, lock.max() + 1)[lock]
+    along = np.linspace(0, 1, steps)
+    turn = 2 * np.pi * tempo[:, None] * length[:, None] * along + phase[:, None]
+    ahead = np.gradient(points, axis=1)
+    ahead /= np.linalg.norm(ahead, axis=2, keepdims=True) + 1e-9
+    first = np.cross(ahead, (0.3, 0.2, 1.0))
+    first /= np.linalg.norm(first, axis=2, keepdims=True) + 1e-9
+    second = np.cross(ahead, first)
+    size = style.curl * np.clip(along * 2.5, 0, 1)
+    offset = np.cos(turn)[..., None] * first + np.sin(turn)[..., None] * second
+    return points + size[None, :, None] * offset
+
+
+def knot(generator, style, count, steps):
+    """The bun, or the tail, behind the tie: (S, steps, 3)."""
+    gather = np.asarray(style.gather)
+    along = np.linspace(0, 1, steps)
+    if style.tail == 0:
+        axis = generator.normal(0, 1, (count, 3)) * (1, 0.4, 1) + (0, 1.2, 0)
+        axis /= np.linalg.norm(axis, axis=1, keepdims=True)
+        first = np.cross(axis, generator.normal(0, 1, (count, 3)))
+        first /= np.linalg.norm(first, axis=1, keepdims=True)
+        second = np.cross(axis, first)
+        turn = 2.6 * along[None] + generator.uniform(0, 6.3, (count, 1))
+        ring = np.cos(turn)[..., None] * first[:, None] + np.sin(turn)[..., None] * second[:, None]
+        size = generator.uniform(0.8, 1.0, (count, 1, 1)) * (3.6, 3.4, 2.8)
+        return gather + (0, 0.4, -1.2) + ring * size
+    spread = generator.normal(0, 1, (count, 1, 3)) * (0.9, 0.3, 0.9)
+    swell = (0.5 + 1.6 * np.sin(np.pi * np.clip(along * 0.8 + 0.1, 0, 1)))[None, :, None]
+    length = style.tail * generator.uniform(0.7, 1, (count, 1))
+    fall = np.stack(
+        [
+            0 * along * length,
+            -length * along**1.35,
+            -4.5 * np.sin(np.pi * np.minimum(along * 0.9, 1)) + 0 * length,
+        ],
+        -1,
+    )
+    return gather + fall + spread * swell
+
+
+@dataclass
+class Hair:
+    """Strands at rest: points (S, K, 3) cm, colours (S, 3) linear, occlusion (S, K), radius cm."""
+
+    points: np.ndarray
+    colours: np.ndarray
+    occlusion: np.ndarray
+    radius: float
+
+
+def tint(generator, colour, grey, lock, count):
+    """Each strand's colour (S, 3): varied by lock and by hair, some of them grey."""
+    colour = np.asarray(COLOURS[colour] if isinstance(colour, str) else colour)
+    locks = np.exp(generator.normal(0, 0.10, lock.max() + 1))[lock]
+    each = np.exp(generator.normal(0, 0.16, count))
+    colours = colour * (locks * each)[:, None] * np.exp(generator.normal(0, 0.03, (count, 3)))
+    old = generator.random(count) < grey
+    colours[old] = np.array(COLOURS["white"]) * generator.uniform(0.6, 1.0, (old.sum(), 1))
+    return np.clip(colours, 0.004, 0.8).astype(np.float32)
+
+
+def grow(generator, skull, style, colour="brown", grey=0.0, count=14000, steps=16):
+    """A head of hair. skull: a Skull; style: a Style; colour: a name or linear (3,)."""
+    start, outward, inside = roots(generator, skull, style, count)
+    length = lengths(generator, start, inside, style) * skull.scale
+    points = walk(generator, skull, style, start, outward, length, steps)
+    lock = lock_together(generator, points, style)
+    if style.curl:
+        points = curl(generator, points, style, lock, length)
+    if style.gather is not None:
+        extra = knot(generator, style, max(200, count // 6), steps)
+        points = np.concatenate([points, extra])
+        lock = np.concatenate([lock, generator.integers(0, lock.max() + 1, len(extra))])
+    away = points - skull.centre
+    above = np.linalg.norm(away, axis=-1) - skull.radius(away)
+    occlusion = np.clip(0.30 + 0.75 * above / (0.6 * style.lift + 0.25), 0.25, 1)
+    colours = tint(generator, colour, grey, lock, len(points))
+    radius = 0.011 * np.sqrt(14000 / max(count, 1))
+    return Hair(points.astype(np.float32), colours, occlusion.astype(np.float32), radius)
+
+
+def vary(generator, style):
+    """The same cut on another day: lengths, volume, parting a little different."""
+    factor = np.exp(generator.normal(0, 0.08, 4))
+    part = None if style.part is None else style.part + generator.normal(0, 0.4)
+    return replace(
+        style,
+        top=style.top * factor[0],
+        sides=style.sides * factor[1],
+        lift=style.lift * factor[2],
+        part=part,
+        backward=style.backward + generator.normal(0, 0.1),
+        clump=float(np.clip(style.clump * factor[3], 0, 0.95)),
+    )
