@@ -1,0 +1,124 @@
+"""Every notebook runs, in order, writes what it promises, and has the form that readers expect."""
+
+import ast
+import json
+
+import pandas as pd
+import pytest
+
+from hmdlib import ROOT, running, study
+
+BOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+TRAINED = ["03_generic_pretraining", "04_personal_finetuning", "05_deocclusion_training/paper",
+           "05_deocclusion_training/baseline"]  # fmt: skip
+COLUMNS = ["method", "output", "region", "ssim", "psnr", "lpips", "gmsd"]
+
+
+def cells(book, kind=None):
+    """The cells of a notebook's file, all or one kind, with their sources as one string each."""
+    page = json.loads(book.read_text())["cells"]
+    page = [{**cell, "source": "".join(cell["source"])} for cell in page]
+    return [cell for cell in page if kind in (None, cell["cell_type"])]
+
+
+# --- the study, run small ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """The folder of a whole smoke run: all notebooks in order, results and data in fresh places."""
+    place = tmp_path_factory.mktemp("study")
+    overrides = [("results", str(place / "results")), ("data", str(place / "data"))]
+    record = running.run("smoke", overrides, say=print)
+    assert set(record["notebooks"]) == {book.stem for book in BOOKS}
+    (subject,) = [path for path in (place / "results/smoke").iterdir() if path.is_dir()]
+    return subject
+
+
+@pytest.mark.parametrize("name", [book.stem for book in BOOKS])
+def test_notebook_runs_and_writes_its_metrics(smoke, name):
+    metrics = study.read_json(smoke / name / "metrics.json")
+    assert metrics.pop("results_version") == study.RESULTS_VERSION
+    assert metrics, "a notebook that found nothing out has not run"
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_training_leaves_weights_and_a_falling_loss(smoke, name):
+    assert (smoke / name / "model.safetensors").stat().st_size > 10_000
+    history = pd.read_csv(smoke / name / "history.csv")
+    assert history["rec"].iloc[-1] < history["rec"].iloc[0]
+
+
+def test_table_1_has_each_method_output_and_region_once(smoke):
+    table = pd.read_csv(smoke / "07_sota_comparison/table_1.csv")
+    assert list(table.columns[: len(COLUMNS)]) == COLUMNS
+    assert sorted({method.split()[0] for method in table["method"]}) == ["baseline", "paper"]
+    rows = table.set_index(["method", "output", "region"]).index
+    expected = {(m, o, r) for m in set(table["method"]) for o in ("raw", "composite")
+                for r in ("frame", "hidden")}  # fmt: skip
+    assert set(rows) == expected and rows.is_unique
+    assert table["psnr"].between(3, 60).all() and table["ssim"].between(-1, 1).all()
+
+
+def test_table_1_is_the_mean_of_the_frames(smoke):
+    """Whoever distrusts the table can redo it from frames.csv."""
+    keys = ["method", "output", "region"]
+    frames = pd.read_csv(smoke / "07_sota_comparison/frames.csv")
+    table = pd.read_csv(smoke / "07_sota_comparison/table_1.csv").set_index(keys)
+    again = frames.groupby(keys)["psnr"].mean()
+    pd.testing.assert_series_equal(again, table["psnr"].loc[again.index], rtol=1e-5)
+
+
+def test_composite_is_at_least_as_good_as_raw_over_the_frame(smoke):
+    """It is right wherever nothing is hidden, so it can only gain; hidden pixels are the same."""
+    table = pd.read_csv(smoke / "07_sota_comparison/table_1.csv")
+    psnr = table.pivot(index=["method", "region"], columns="output", values="psnr")
+    frame, hidden = psnr.xs("frame", level="region"), psnr.xs("hidden", level="region")
+    assert (frame["composite"] >= frame["raw"]).all()
+    assert (hidden["composite"] - hidden["raw"]).abs().max() < 0.01
+
+
+def test_attention_is_what_the_paper_model_has_and_the_baseline_has_not(smoke):
+    """Even a training of seconds learns to let the wall through; 99 numbers cannot."""
+    metrics = study.read_json(smoke / "07_sota_comparison/metrics.json")
+    assert metrics["psnr_raw_frame_paper"] > metrics["psnr_raw_frame_baseline"]
+
+
+# --- the form ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.stem)
+class TestForm:
+    def test_no_outputs_and_the_kernel_that_papermill_finds(self, book):
+        assert all(cell["outputs"] == [] and cell["execution_count"] is None
+                   for cell in cells(book, "code"))  # fmt: skip
+        assert json.loads(book.read_text())["metadata"]["kernelspec"]["name"] == "python3"
+
+    def test_first_cell_asks_the_question(self, book):
+        first = cells(book)[0]
+        assert first["cell_type"] == "markdown"
+        assert first["source"].startswith(f"# {book.stem[:2]}") and "?" in first["source"]
+
+    def test_length_and_share_of_prose(self, book):
+        prose, code = cells(book, "markdown"), cells(book, "code")
+        assert 30 <= len(prose) + len(code) <= 60
+        assert len(prose) >= len(code)
+
+    def test_code_cells_are_short(self, book):
+        lengths = sorted(len(cell["source"].splitlines()) for cell in cells(book, "code"))
+        assert lengths[-1] <= 40 and lengths[len(lengths) // 2] <= 8
+
+    def test_parameters_are_typed_literals_with_a_comment_each(self, book):
+        (cell,) = [c for c in cells(book) if "parameters" in c["metadata"].get("tags", [])]
+        lines = cell["source"].splitlines()
+        for statement in ast.parse(cell["source"]).body:
+            assert isinstance(statement, ast.AnnAssign), ast.unparse(statement)
+            ast.literal_eval(statement.value)
+            assert "# " in lines[statement.lineno - 1], f"no comment: {lines[statement.lineno - 1]}"
+        assert {"profile", "subject", "results", "data"} <= set(study.read_notebook(book).declared)
+
+    def test_the_parts_of_the_story_are_there(self, book):
+        text = "\n".join(cell["source"] for cell in cells(book, "markdown")).lower()
+        for part in ["you should see", "deliberate failure", "play with it", "what was written",
+                     "exercises", "<details>", "references"]:  # fmt: skip
+            assert part in text, part
