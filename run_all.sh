@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# The whole study on one command: set-up, then every notebook in order. See --help.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+./run_all.sh [PROFILE] [-p NAME VALUE]... [--from NN] [--only NN]
+
+Makes the environment (first call only), runs the notebooks in order with the parameters of
+profiles/PROFILE.yml, and writes results/PROFILE/index.html. A finished notebook whose parameters,
+code and inputs have not changed is not run again: after an interruption, give the same command.
+
+  PROFILE          smoke (5 minutes), laptop (30 minutes on two cores; the default),
+                   gpu (30 minutes on one GPU), paper (the published schedule; days),
+                   or the path of a profile of your own
+  -p NAME VALUE    set a parameter in every notebook that has it, for example -p subject anna
+  --from NN        run notebook NN and all later ones again, and none before it
+  --only NN        run this one notebook
+  --setup-only     make the environment and stop
+
+HMDLIB_PYTHON=/path/to/python uses an environment of your own instead of .venv.
+END
+}
+
+for argument in "$@"; do
+    case "$argument" in -h | --help) usage; exit 0 ;; esac
+done
+cd "$(dirname "$0")"
+. tools/setup.sh
+set_up
+if [ "${1:-}" = --setup-only ]; then
+    exit 0
+fi
+exec "$python" -m hmdlib run "$@"

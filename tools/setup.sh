@@ -1,0 +1,76 @@
+# Sourced by run_all.sh and run_tests.sh in the repository's root: `set_up` makes .venv once and
+# sets $python to its interpreter. Works with bash 3.2 (macOS) and on Linux and WSL.
+#
+# HMDLIB_PYTHON=/path/to/python   use this interpreter (a conda environment, say) and install nothing
+# PIP_FIND_LINKS                  handed on to uv, which does not read it by itself
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+find_python() {
+    local name
+    for name in python3.11 python3.12 python3 python; do
+        # Printing sys.executable sees through shims and aliases.
+        "$name" -c 'import sys
+if not (3, 11) <= sys.version_info[:2] < (3, 13): sys.exit(1)
+print(sys.executable)' 2>/dev/null && return
+    done
+    return 1
+}
+
+install_with_uv() {
+    export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-}}"
+    UV_FIND_LINKS="${UV_FIND_LINKS// /,}"
+    uv venv --quiet --allow-existing --python "$1" .venv &&
+        uv pip install --python .venv/bin/python -c requirements.lock -e ".[test]"
+}
+
+install_with_pip() {
+    "$1" -m venv .venv ||
+        fail "python: $1 cannot make an environment; on Debian and Ubuntu: sudo apt install python3-venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+        -c requirements.lock -e ".[test]"
+}
+
+set_up() {
+    local state=.venv/.hmdlib-setup wanted found was tool
+    if [ -n "${HMDLIB_PYTHON:-}" ]; then
+        python=$HMDLIB_PYTHON
+        "$python" -c 'import hmdlib' 2>/dev/null ||
+            fail "HMDLIB_PYTHON=$python: cannot import hmdlib; install it there first: $python -m pip install -e '.[test]'"
+        return
+    fi
+    python=.venv/bin/python
+    wanted="$(cat pyproject.toml requirements.lock | cksum) in $PWD"
+    was=$(cat "$state" 2>/dev/null || true)
+    if [ "$was" = "$wanted" ] && "$python" -c '' 2>/dev/null; then
+        return
+    fi
+    found=$(find_python) ||
+        fail "python: none of python3.11, python3.12 and python3 is Python 3.11 or 3.12; install one (python.org, brew, apt), or make the environment of environment.yml and set HMDLIB_PYTHON to its python"
+    tool=pip
+    command -v uv >/dev/null && uv --version >/dev/null 2>&1 && tool=uv
+    echo "Set-up, once: $found and $tool make .venv with the versions of requirements.lock."
+    echo "  Half a minute to five minutes, after the speed of the connection; 2 to 7 GB on disk."
+    # A state file that is not the wanted one: interrupted, or of other versions, or moved here.
+    # A .venv without one is the user's own: it is kept and completed.
+    if [ -n "$was" ] || ! "$python" -c '' 2>/dev/null; then
+        rm -rf .venv
+    fi
+    mkdir -p .venv
+    echo started >"$state"
+    if [ "$tool" = uv ] && ! install_with_uv "$found"; then
+        echo "uv could not do it: trying pip."
+        tool=pip
+        rm -rf .venv
+        mkdir -p .venv
+        echo started >"$state"
+    fi
+    if [ "$tool" = pip ]; then
+        install_with_pip "$found" || fail "set-up: pip could not install the package (see above); mend it and run this again"
+    fi
+    echo "$wanted" >"$state"
+    echo "Set-up is done; the next call starts at once."
+}
