@@ -65,11 +65,12 @@ def fill_triangles(near, ids, screen, triangles, both_sides):
 @njit(cache=True, fastmath=True, inline="always")
 def scatter(n):
     """A number in [0, 1) that looks random but belongs to n for ever."""
-    n = np.uint32(n) * np.uint32(2654435761)
-    n ^= n >> np.uint32(15)
-    n *= np.uint32(2246822519)
-    n ^= n >> np.uint32(13)
-    return float(n) / 4294967296.0
+    mask = np.uint64(0xFFFFFFFF)  # numba widens products of uint32 to 64 bits
+    h = (np.uint64(n) * np.uint64(2654435761)) & mask
+    h ^= h >> np.uint64(15)
+    h = (h * np.uint64(2246822519)) & mask
+    h ^= h >> np.uint64(13)
+    return float(h) / 4294967296.0
 
 
 @njit(cache=True, fastmath=True)
