@@ -1,0 +1,207 @@
+"""How good is a de-occluded face? SSIM, PSNR, LPIPS and GMSD, over the frame or under the headset.
+
+The conventions behind every number (decision 21), to be stated beside every table:
+- pictures are rounded to uint8 first, as they would be shown;
+- PSNR on uint8 RGB, peak 255, computed per picture; a table averages the pictures' decibels;
+- SSIM on RGB, 11 x 11 Gaussian of sigma 1.5, data range 1, valid border, each colour apart;
+- LPIPS v0.1 with AlexNet, on [-1, 1] (0 = same);
+- GMSD (gradient magnitude similarity deviation, Xue et al. 2014; 0 = same), a perceptual metric
+that needs no weights; computed by piq.
+
+Pictures are (N, 3, H, W) in [0, 1]; `hidden` is (N, 1, H, W), 1 = hidden. With region=hidden SSIM
+and LPIPS are the mean of their maps over the hidden pixels, PSNR uses the hidden pixels alone, and
+GMSD looks at the composite inside the bounding box of the hidden region. A picture with nothing
+hidden scores NaN there.
+"""
+
+import warnings
+from functools import lru_cache
+
+import pandas as pd
+import torch
+
+import hmdlib
+from hmdlib import InputError, weights
+from hmdlib.losses import blur
+
+ALEXNET = "alexnet-owt-7be5be79.pth"
+COLUMNS = ["ssim", "psnr", "lpips", "gmsd"]
+
+
+def as_shown(images):
+    """Clip to [0, 1] and round to the 256 levels of a screen. (N, 3, H, W), float64."""
+    return (images.detach().double().clamp(0, 1) * 255).round() / 255
+
+
+def composite(outputs, targets, hidden):
+    """The output under the headset, the camera's pixels elsewhere. (N, 3, H, W)."""
+    return outputs * hidden + targets * (1 - hidden)
+
+
+def psnr(outputs, targets, region=None):
+    """Peak signal-to-noise ratio in dB, per picture (N,), float64; infinite for equal pictures.
+
+    10 log10(255^2 / mean squared error of the uint8 RGB values), over the frame or the region.
+    """
+    squares = ((as_shown(outputs) - as_shown(targets)) ** 2).mean(dim=1, keepdim=True)
+    return -10 * torch.log10(_mean(squares, region))
+
+
+def ssim(outputs, targets, region=None):
+    """Structural similarity per picture (N,), 1 = same (Wang et al. 2004).
+
+    Equals skimage's structural_similarity(gaussian_weights=True, sigma=1.5, win_size=11,
+    use_sample_covariance=False, data_range=1, channel_axis=...) on uint8-rounded pictures.
+    """
+    a, b = as_shown(outputs), as_shown(targets)
+    mean_a, mean_b, product, squares_a, squares_b = (
+        blur(moment, 11) for moment in (a, b, a * b, a * a, b * b)
+    )
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    variances = squares_a - mean_a**2 + squares_b - mean_b**2
+    structure = (2 * (product - mean_a * mean_b) + c2) / (variances + c2)
+    valid = None if region is None else region[..., 5:-5, 5:-5]
+    return _mean((luminance * structure).mean(dim=1, keepdim=True), valid)
+
+
+def lpips(outputs, targets, region=None):
+    """Learned perceptual distance per picture (N,), 0 = same (Zhang et al. 2018, AlexNet v0.1).
+
+    Over a region: the mean over hidden pixels of the spatial map. NaN where the backbone's file is
+    not at hand; `lpips_note` says which file and where to put it.
+    """
+    network = lpips_network()
+    if network is None:
+        return torch.full((len(outputs),), torch.nan, dtype=torch.float64)
+    network.spatial = region is not None
+    a, b = (as_shown(images).float() * 2 - 1 for images in (outputs, targets))
+    with torch.no_grad():
+        return _mean(network.to(a.device)(a, b).double(), region)
+
+
+def gmsd(outputs, targets, region=None):
+    """Gradient magnitude similarity deviation per picture (N,), 0 = same, by piq.
+
+    Over a region: of the composite, inside the region's bounding box.
+    """
+    hmdlib.define_missing_torchvision_operators()
+    import piq
+
+    a, b = as_shown(outputs).float(), as_shown(targets).float()
+    if region is None:
+        return piq.gmsd(a, b, data_range=1.0, reduction="none").double()
+    a = composite(a, b, region)
+    scores = torch.full((len(a),), torch.nan, dtype=torch.float64, device=a.device)
+    for number, mask in enumerate(region[:, 0]):
+        rows, columns = mask.any(dim=1).nonzero(), mask.any(dim=0).nonzero()
+        if len(rows) and min(rows.max() - rows.min(), columns.max() - columns.min()) >= 7:
+            box = (slice(number, number + 1), slice(None), slice(rows.min(), rows.max() + 1),
+                   slice(columns.min(), columns.max() + 1))  # fmt: skip
+            scores[number] = piq.gmsd(a[box], b[box], data_range=1.0)
+    return scores
+
+
+def _mean(scores, region):
+    """Mean of a map (N, 1, H, W) over each picture, or over its region's pixels. (N,)."""
+    if region is None:
+        return scores.mean(dim=(1, 2, 3))
+    weight = (region > 0.5).to(scores.dtype)
+    return (scores * weight).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))
+
+
+# ---- LPIPS's backbone -------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def lpips_network():
+    """LPIPS with AlexNet, ready to score, or None without its backbone. Looked for once."""
+    try:
+        return load_lpips(torch.load(weights.find(ALEXNET), map_location="cpu", weights_only=True))
+    except InputError:
+        return None
+
+
+def load_lpips(alexnet):
+    """The lpips package's network on a given AlexNet: a state dict with torchvision's names."""
+    hmdlib.define_missing_torchvision_operators()
+    import lpips as package
+
+    with warnings.catch_warnings():  # it asks torchvision in a way that torchvision deprecates
+        warnings.simplefilter("ignore")
+        network = package.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    trunk = network.net.state_dict()  # "slice2.3.weight" is torchvision's "features.3.weight"
+    network.net.load_state_dict(
+        {name: alexnet[f"features.{name.split('.', 1)[1]}"] for name in trunk}
+    )
+    return network.eval()
+
+
+def lpips_note():
+    """One sentence for the table: which LPIPS this is, or why it is not available."""
+    if lpips_network() is not None:
+        return "LPIPS v0.1, AlexNet."
+    try:
+        weights.find(ALEXNET)
+    except InputError as error:
+        return f"LPIPS is not available: {error}."
+    return "LPIPS is not available."
+
+
+# ---- tables -----------------------------------------------------------------------------------
+
+
+def evaluate(outputs, targets, hidden, batch_size=32):
+    """Every score of every picture: raw output and composite, over the frame and the hidden region.
+
+    Returns a DataFrame with the columns image, output (raw, composite), region (frame, hidden),
+    ssim, psnr, lpips, gmsd: four rows a picture. (PSNR, frame, composite) = (PSNR, hidden) - 10
+    log10(hidden area). Raises InputError when the shapes differ or targets leave [0, 1].
+    """
+    _check(outputs, targets, hidden)
+    if outputs.device.type == "mps":  # Apple's GPUs have no float64
+        outputs, targets, hidden = outputs.cpu(), targets.cpu(), hidden.cpu()
+    frames = []
+    for start in range(0, len(outputs), batch_size):
+        part = slice(start, start + batch_size)
+        shown, mask = outputs[part].detach(), (hidden[part] > 0.5).to(outputs.dtype)
+        pictures = {"raw": shown, "composite": composite(shown, targets[part], mask)}
+        for output, picture in pictures.items():
+            for region, where in (("frame", None), ("hidden", mask)):
+                row = {
+                    "image": range(start, start + len(shown)),
+                    "output": output,
+                    "region": region,
+                }
+                scores = {
+                    metric.__name__: metric(picture, targets[part], where).cpu().numpy()
+                    for metric in (ssim, psnr, lpips, gmsd)
+                }
+                frames.append(pd.DataFrame({**row, **scores}))
+    return pd.concat(frames).sort_values("image", kind="stable", ignore_index=True)
+
+
+def _check(outputs, targets, hidden):
+    if not len(outputs):
+        raise InputError("outputs: no pictures to score; the test session gave none")
+    if outputs.shape != targets.shape or outputs.shape[1] != 3:
+        shapes = f"{tuple(outputs.shape)}, {tuple(targets.shape)}"
+        raise InputError(f"outputs and targets: shapes {shapes}; both must be (N, 3, H, W)")
+    if hidden.shape != (len(outputs), 1, *outputs.shape[2:]):
+        raise InputError(f"hidden: shape {tuple(hidden.shape)}; it must be (N, 1, H, W)")
+    if targets.min() < -1e-4 or targets.max() > 1 + 1e-4 or not outputs.isfinite().all():
+        raise InputError(
+            "targets: values outside [0, 1], or outputs not finite; convert them first"
+        )
+
+
+def summarise(frame_scores):
+    """The table of one method: mean over pictures of every score, one row per output and region.
+
+    PSNR is the mean of the pictures' decibels, not the decibels of the mean error. The column
+    `images` counts the pictures; a score that no picture has is NaN ("not available").
+    """
+    groups = frame_scores.groupby(["output", "region"], sort=False)
+    table = groups[COLUMNS].mean()
+    table["images"] = groups["image"].nunique()
+    return table.reset_index()

@@ -1,0 +1,184 @@
+"""The metrics: equal to scikit-image's, lpips's and piq's own; and what a region means."""
+
+import math
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+import hmdlib
+from hmdlib import InputError, metrics
+
+hmdlib.define_missing_torchvision_operators()
+lpips_package = pytest.importorskip("lpips")
+piq = pytest.importorskip("piq")
+
+
+@pytest.fixture
+def pictures():
+    """Two smooth targets, outputs near them, and a box that is hidden."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(2, 3, 8, 8, generator=generator)
+    targets = torch.nn.functional.interpolate(coarse, size=(64, 64), mode="bicubic").clamp(0, 1)
+    outputs = targets + 0.05 * torch.randn(targets.shape, generator=generator)
+    hidden = torch.zeros(2, 1, 64, 64)
+    hidden[0, :, 20:40, 10:50] = 1
+    hidden[1, :, 8:30, 22:61] = 1
+    return outputs, targets, hidden
+
+
+@pytest.fixture
+def random_alexnet(monkeypatch):
+    """The lpips package's own network on a random trunk, and ours loaded with the same trunk."""
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        official = lpips_package.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    names = {name: f"features.{name.split('.', 1)[1]}" for name in official.net.state_dict()}
+    trunk = {names[name]: tensor for name, tensor in official.net.state_dict().items()}
+    ours = metrics.load_lpips(trunk)
+    monkeypatch.setattr(metrics, "lpips_network", lambda: ours)
+    return official
+
+
+def as_bytes(images):
+    return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def test_ssim_is_that_of_scikit_image(pictures):
+    outputs, targets, _ = pictures
+    for score, a, b in zip(metrics.ssim(outputs, targets), as_bytes(outputs), as_bytes(targets)):  # noqa: B905
+        theirs = structural_similarity(
+            a / 255.0, b / 255.0, gaussian_weights=True, sigma=1.5, win_size=11,
+            use_sample_covariance=False, channel_axis=2, data_range=1.0,
+        )  # fmt: skip
+        assert abs(score.item() - theirs) < 1e-6
+
+
+def test_psnr_is_that_of_scikit_image(pictures):
+    outputs, targets, _ = pictures
+    for score, a, b in zip(metrics.psnr(outputs, targets), as_bytes(outputs), as_bytes(targets)):  # noqa: B905
+        assert abs(score.item() - peak_signal_noise_ratio(b, a, data_range=255)) < 1e-6
+
+
+def test_psnr_of_one_grey_level_everywhere_is_48_decibels():
+    grey = torch.full((1, 3, 16, 16), 100 / 255)
+    assert math.isclose(metrics.psnr(grey + 1 / 255, grey).item(), 20 * math.log10(255))
+
+
+def test_a_difference_that_no_screen_shows_is_no_difference(pictures):
+    _, targets, _ = pictures
+    shown = metrics.as_shown(targets).float()
+    assert torch.isinf(metrics.psnr(shown + 0.4 / 255, shown)).all()
+    torch.testing.assert_close(metrics.ssim(shown + 0.4 / 255, shown), torch.ones(2).double())
+
+
+def test_lpips_is_that_of_its_package(pictures, random_alexnet):
+    outputs, targets, _ = pictures
+    a, b = metrics.as_shown(outputs).float() * 2 - 1, metrics.as_shown(targets).float() * 2 - 1
+    theirs = random_alexnet(a, b).flatten().double()
+    assert theirs.min() > 0
+    torch.testing.assert_close(metrics.lpips(outputs, targets), theirs, atol=1e-6, rtol=1e-5)
+
+
+def test_lpips_of_a_region_is_the_mean_of_the_packages_map_there(pictures, random_alexnet):
+    outputs, targets, hidden = pictures
+    random_alexnet.spatial = True
+    a, b = metrics.as_shown(outputs).float() * 2 - 1, metrics.as_shown(targets).float() * 2 - 1
+    there = random_alexnet(a, b)[:1, 0, 20:40, 10:50].mean()
+    ours = metrics.lpips(outputs, targets, hidden)[0]
+    assert abs(ours.item() - there.item()) < 1e-5
+
+
+def test_lpips_without_its_backbone_is_nan_and_the_note_says_what_to_get(pictures, monkeypatch):
+    def nowhere(name):
+        raise InputError(f"{name}: not found; put it into data/weights")
+
+    monkeypatch.setattr(metrics.weights, "find", nowhere)
+    metrics.lpips_network.cache_clear()
+    assert metrics.lpips(*pictures[:2]).isnan().all()
+    assert f"not available: {metrics.ALEXNET}: not found; put it" in metrics.lpips_note()
+    metrics.lpips_network.cache_clear()
+
+
+def test_gmsd_is_that_of_piq(pictures):
+    outputs, targets, _ = pictures
+    a, b = metrics.as_shown(outputs).float(), metrics.as_shown(targets).float()
+    theirs = piq.gmsd(a, b, data_range=1.0, reduction="none").double()
+    torch.testing.assert_close(metrics.gmsd(outputs, targets), theirs)
+
+
+def test_gmsd_of_a_region_looks_at_the_composite_in_its_bounding_box(pictures):
+    outputs, targets, hidden = pictures
+    shown = metrics.composite(metrics.as_shown(outputs), metrics.as_shown(targets), hidden).float()
+    box = (slice(0, 1), slice(None), slice(20, 40), slice(10, 50))
+    theirs = piq.gmsd(shown[box], metrics.as_shown(targets).float()[box], data_range=1.0)
+    assert abs(metrics.gmsd(outputs, targets, hidden)[0].item() - theirs.item()) < 1e-6
+
+
+def test_a_region_sees_nothing_beyond_its_border(pictures):
+    outputs, targets, hidden = pictures
+    elsewhere = torch.where(hidden > 0, outputs, torch.rand_like(outputs))
+    for metric in (metrics.psnr, metrics.gmsd):
+        assert torch.equal(metric(elsewhere, targets, hidden), metric(outputs, targets, hidden))
+
+
+def test_ssim_of_a_region_ignores_what_is_farther_than_half_a_window(pictures):
+    outputs, targets, hidden = pictures
+    near = torch.nn.functional.max_pool2d(hidden, 11, 1, 5)
+    elsewhere = torch.where(near > 0, outputs, torch.rand_like(outputs))
+    there = metrics.ssim(elsewhere, targets, hidden)
+    torch.testing.assert_close(there, metrics.ssim(outputs, targets, hidden))
+    assert not torch.allclose(there, metrics.ssim(elsewhere, targets))
+
+
+def test_composite_psnr_follows_from_hidden_psnr_and_area(pictures):
+    """PSNR_full(composite) = PSNR_hidden - 10 log10(area), an identity of the definitions."""
+    scores = metrics.evaluate(*pictures).set_index(["output", "region"]).sort_index()["psnr"]
+    area = pictures[2].double().mean(dim=(1, 2, 3)).numpy()
+    expected = scores["composite", "hidden"].to_numpy() - 10 * np.log10(area)
+    np.testing.assert_allclose(scores["composite", "frame"].to_numpy(), expected, rtol=1e-9)
+
+
+def test_the_table_has_a_row_per_output_and_region_and_averages_decibels(pictures):
+    scores = metrics.evaluate(*pictures, batch_size=1)
+    assert list(scores.columns) == ["image", "output", "region", *metrics.COLUMNS]
+    assert len(scores) == 2 * 4
+    pd.testing.assert_frame_equal(scores, metrics.evaluate(*pictures), rtol=1e-5)
+    table = metrics.summarise(scores).set_index(["output", "region"])
+    assert set(table.index) == {(o, r) for o in ("raw", "composite") for r in ("frame", "hidden")}
+    expected = metrics.psnr(*pictures[:2]).mean().item()
+    assert math.isclose(table.loc[("raw", "frame"), "psnr"], expected)
+    assert (table["images"] == 2).all()
+
+
+def test_hidden_pixels_are_the_same_raw_or_composite(pictures):
+    table = metrics.summarise(metrics.evaluate(*pictures)).set_index(["output", "region"])
+    raw, pasted = table.loc[("raw", "hidden")], table.loc[("composite", "hidden")]
+    assert raw["psnr"] == pasted["psnr"] and raw["gmsd"] == pasted["gmsd"]
+
+
+def test_nothing_hidden_scores_nan_in_the_region(pictures):
+    outputs, targets, hidden = pictures
+    scores = metrics.evaluate(outputs, targets, torch.zeros_like(hidden))
+    assert scores[scores.region == "hidden"][["ssim", "psnr", "gmsd"]].isna().all(axis=None)
+    assert scores[scores.region == "frame"][["ssim", "gmsd"]].notna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    "spoil, word",
+    [
+        (lambda o, t, h: (o[:0], t[:0], h[:0]), "no pictures"),
+        (lambda o, t, h: (o, t[..., :32], h), "shapes"),
+        (lambda o, t, h: (o, t, h[0]), "hidden"),
+        (lambda o, t, h: (o, t * 255, h), "outside"),
+        (lambda o, t, h: (o * torch.nan, t, h), "finite"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(pictures, spoil, word):
+    with pytest.raises(InputError, match=word) as error:
+        metrics.evaluate(*spoil(*pictures))
+    assert "\n" not in str(error.value)
