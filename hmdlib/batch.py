@@ -84,7 +84,9 @@ def python_kernel():
 
     old = {name: os.environ.get(name) for name in ("JUPYTER_PATH", "HMDLIB_BATCH")}
     with tempfile.TemporaryDirectory() as place:
-        study.write_json(Path(place) / "kernels/python3/kernel.json", get_kernel_dict())
+        spec = get_kernel_dict()
+        spec["argv"].append("--log-level=CRITICAL")  # its own talk; cells' errors come to us anyway
+        study.write_json(Path(place) / "kernels/python3/kernel.json", spec)
         parts = filter(None, [place, old["JUPYTER_PATH"]])
         os.environ.update(JUPYTER_PATH=os.pathsep.join(parts), HMDLIB_BATCH="1")
         try:

@@ -148,8 +148,14 @@ def title_and_question(place):
     heading = re.search(r"(?m)^# +(.+)$", text)
     lines = [line for line in re.split(r"\n\s*\n", re.sub(r"(?m)^#.*$", "", text)) if line.strip()]
     asked = [line for line in lines if "?" in line] or lines
-    plain = [re.sub(r"[*_`]{1,3}|<[^>]+>", "", " ".join(line.split())) for line in asked[:1]]
-    return heading.group(1) if heading else place.name, plain[0][:400] if plain else ""
+    question = asked[0] if asked else ""
+    return plain(heading.group(1) if heading else place.name), plain(question)[:400]
+
+
+def plain(markdown):
+    """Markdown's text without stars, links and tags, on one line."""
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", markdown)
+    return " ".join(re.sub(r"[*`]+|<[^>]+>", "", text).split())
 
 
 def figure(results, path):

@@ -25,10 +25,10 @@ def run(profile="laptop", overrides=(), start=None, only=None, notebooks=None, s
     chosen = choose(books, start, only)
     subject = study.common(books, parameters, "subject", "nobody")
     results = ROOT / study.common(books, parameters, "results", "results") / name
-    data = ROOT / study.common(books, parameters, "data", "data")
+    videos = ROOT / study.common(books, parameters, "videos", "data/videos") / subject
     if (results / "run.json").exists():
         study.check_version(results / "run.json")
-    check_subject(subject, data)
+    check_subject(subject, videos)
     say(f"Study {name!r} of {subject}: {' '.join(about.split())}")
     say(f"Results: {study.shown(results)}/index.html. Interrupted? The same command goes on.")
 
@@ -47,18 +47,18 @@ def run(profile="laptop", overrides=(), start=None, only=None, notebooks=None, s
     }
     with lock(results), python_kernel():
         old = follow_up(record, results)
-        if not _run_all(books, chosen, record, results, data, say):
+        if not _run_all(books, chosen, record, results, videos, say):
             # Nothing ran: the results are still those of the older commit, machine and time.
             record.update(
                 {name: old[name] for name in [*origin, "asked", "started"] if name in old}
             )
         record["ended"] = now()
-        write_record(record, results, data)
+        write_record(record, results, videos)
     say(f"Done. Open {study.shown(results / 'index.html')}")
     return record
 
 
-def _run_all(books, chosen, record, results, data, say):
+def _run_all(books, chosen, record, results, videos, say):
     """Run or skip each notebook; write run.json and index.html after each. Returns what ran.
 
     With --from or --only, what was finished before this run began is run again.
@@ -69,7 +69,7 @@ def _run_all(books, chosen, record, results, data, say):
     before = ""  # identity of all that the earlier notebooks did
     for book in books:
         place = results / subject / book.name
-        keys = keys_of(book, parameters[book.name], subject, data, before)
+        keys = keys_of(book, parameters[book.name], videos, before)
         state = study.read_json(place / "state.json")
         if book not in chosen:
             say(f"  {book.name:<28} not asked for")
@@ -82,7 +82,7 @@ def _run_all(books, chosen, record, results, data, say):
                 ran.append(book.name)
             finally:
                 record["notebooks"][book.name] = summary(place)
-                write_record(record, results, data)
+                write_record(record, results, videos)
         before = provenance.digest(state.get("work"), state.get("reads"))
         record["notebooks"][book.name] = summary(place)
     return ran
@@ -101,9 +101,8 @@ def choose(books, start, only):
     return found[:1] if only else books[books.index(found[0]) :]
 
 
-def check_subject(subject, data):
+def check_subject(subject, folder):
     """A subject is a synthetic person or a folder of videos; anything else ends here."""
-    folder = data / "videos" / subject
     if not subject.startswith("synthetic_") and not folder.is_dir():
         known = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
         hint = study.nearest(subject, [*known, "synthetic_7"])
@@ -116,7 +115,7 @@ def check_subject(subject, data):
 # --- what is finished ----------------------------------------------------------------------------
 
 
-def keys_of(book, parameters, subject, data, before):
+def keys_of(book, parameters, videos, before):
     """Two hashes: `work` of all that decides the results, `page` of what the page says.
 
     A change of prose alone runs the notebook again, in the same folder (trainings find their
@@ -124,13 +123,13 @@ def keys_of(book, parameters, subject, data, before):
     itself and follow from code and parameters; a real person's are inputs.
     """
     code = [source for kind, source in book.cells if kind == "code"]
-    videos = [] if subject.startswith("synthetic_") else [data / "videos" / subject]
+    given = [] if videos.name.startswith("synthetic_") else [videos]
     work = provenance.digest(
         study.RESULTS_VERSION,
         code,
         parameters,
         provenance.code_of(code),
-        provenance.fingerprint(videos),
+        provenance.fingerprint(given),
         before,
     )
     return {"work": work, "page": provenance.digest(book.cells)}
@@ -199,11 +198,10 @@ def follow_up(record, results):
     return old if same else {}
 
 
-def write_record(record, results, data):
+def write_record(record, results, videos):
     """run.json and index.html as of now."""
-    folder = data / "videos" / record["subject"]
-    videos = [path for path in folder.glob("*") if path.suffix.lower() in VIDEO_KINDS]
-    record["data"] = provenance.hashes(videos)
+    files = [path for path in videos.glob("*") if path.suffix.lower() in VIDEO_KINDS]
+    record["data"] = provenance.hashes(files)
     study.write_json(results / "run.json", record)
     report.write(results, record)
 

@@ -225,12 +225,16 @@ def read_profile(name):
         settings = yaml.load(path.read_text(), _Loader) or {}
     except yaml.YAMLError as error:
         raise InputError(f"{shown(path)}: is not YAML: {' '.join(str(error).split())}") from None
-    sections = ("about", "global", "notebooks")
-    for section in settings:
-        if section not in sections:
-            raise InputError(f"{shown(path)}: {section!r}: {nearest(section, sections)}")
-    own = settings.get("notebooks") or {}
-    return path.stem, settings.get("about", ""), settings.get("global") or {}, own
+    kinds = {"about": str, "global": dict, "notebooks": dict}
+    if not isinstance(settings, dict):
+        raise InputError(f"{shown(path)}: is no profile; it needs {', '.join(kinds)}")
+    for section, value in settings.items():
+        if section not in kinds:
+            raise InputError(f"{shown(path)}: {section!r}: {nearest(section, kinds)}")
+        if not isinstance(value, (kinds[section], type(None))):
+            raise InputError(f"{shown(path)}: {section}: is no {kinds[section].__name__}")
+    about, shared, own = (settings.get(name) or kind() for name, kind in kinds.items())
+    return path.stem, about, shared, own
 
 
 def nearest(name, known):

@@ -1,0 +1,426 @@
+"""The study's rules: strict parameters, nothing finished runs twice, errors in one clear word."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import numpy as np
+import pytest
+
+import hmdlib
+from hmdlib import InputError, __main__, batch, provenance, report, running, study
+
+OWN = 'profile: str = "x"\nsubject: str = "synthetic_1"\nresults: str = "results"\n'
+WRITE = "study.write_metrics(out, {'answer': answer})"
+
+
+def notebook(path, parameters, *code, question="What is the answer?"):
+    """A tiny notebook: title and question, parameters, imports, then the code cells."""
+    name = path.stem
+    start = f"from hmdlib import study\nout = study.folder('{name}', profile, subject, results)"
+    page = nbformat.v4.new_notebook()
+    page.cells = [
+        nbformat.v4.new_markdown_cell(f"# {name} in *small*\n\n**{question}**"),
+        nbformat.v4.new_code_cell(OWN + parameters, metadata={"tags": ["parameters"]}),
+        *[nbformat.v4.new_code_cell(source) for source in (start, *code)],
+    ]
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(page, path)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A study of two notebooks, 04_one and 05_two, in a folder of its own; call it to run it.
+
+    Returns the lines that it said. `.place(name)` is a notebook's folder of results.
+    """
+    notebook(tmp_path / "nb/04_one.ipynb", "answer: int = 42", WRITE)
+    notebook(tmp_path / "nb/05_two.ipynb", "answer: int = 1\nlr: float = 0.1", WRITE)
+    profile = tmp_path / "tiny.yml"
+    profile.write_text(f"about: some seconds\nglobal: {{results: {tmp_path}/results}}\n")
+
+    def run(*overrides, **options):
+        said = []
+        options = {"notebooks": tmp_path / "nb", "say": said.append, **options}
+        run.record = running.run(str(profile), overrides, **options)
+        return said[2:-1]
+
+    run.results = tmp_path / "results/tiny"
+    run.place = lambda name: run.results / "synthetic_1" / name
+    run.notebooks = tmp_path / "nb"
+    run.profile = profile
+    return run
+
+
+# --- parameters ----------------------------------------------------------------------------------
+
+
+class Declared:
+    def __init__(self, name, **defaults):
+        self.name = name
+        source = "\n".join(f"{key} = {value!r}" for key, value in defaults.items())
+        self.declared = study.declared_parameters(source, name)
+
+
+BOOKS = [Declared("04_one", profile="", subject="", steps=3, lr=0.1), Declared("05_two", steps=4)]
+
+
+def test_shared_parameters_go_where_they_are_declared_and_own_ones_win():
+    given = study.hand_out(BOOKS, "laptop", {"lr": 1, "steps": 5}, {"05_two": {"steps": 6}})
+    assert given == {"04_one": {"lr": 1.0, "steps": 5, "profile": "laptop"}, "05_two": {"steps": 6}}
+
+
+def test_the_command_line_wins_and_is_read_as_the_declared_type():
+    overrides = [("steps", "7"), ("lr", "2e-5"), ("subject", "7")]
+    given = study.hand_out(BOOKS, "p", {"steps": 5}, {"05_two": {"steps": 6}}, overrides)
+    assert given["04_one"] == {"steps": 7, "lr": 2e-5, "subject": "7", "profile": "p"}
+    assert given["05_two"] == {"steps": 7}
+
+
+@pytest.mark.parametrize(
+    "shared, own, overrides, words",
+    [
+        ({"step": 1}, {}, [], ["profile p: step:", "'steps'"]),
+        ({}, {"05_tow": {}}, [], ["05_tow", "'05_two'"]),
+        ({}, {"05_two": {"lr": 1}}, [], ["05_two: lr:", "choose from steps"]),
+        ({}, {"04_one": {"subject": "me"}}, [], ["04_one: subject"]),
+        ({}, {}, [("stpes", "1")], ["-p: stpes", "'steps'"]),
+        ({}, {}, [("profile", "other")], ["-p: profile"]),
+        ({}, {}, [("steps", "many")], ["steps='many'", "takes int", "3"]),
+        ({}, {}, [("steps", "1.5")], ["takes int"]),
+        ({"steps": True}, {}, [], ["takes int"]),
+        ({"lr": [1]}, {}, [], ["takes float"]),
+    ],
+)
+def test_wrong_parameters_are_refused_in_one_line(shared, own, overrides, words):
+    with pytest.raises(InputError) as error:
+        study.hand_out(BOOKS, "p", shared, own, overrides)
+    assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
+
+
+def test_types_come_from_the_annotation():
+    source = 'a: int | None = None\nb: list[str] = ["x"]\nc: str = ""\nd: bool = False'
+    declared = study.declared_parameters(source, "nb")
+    fitted = {"a": ("None", None), "b": ("[y, z]", ["y", "z"]), "c": ("5", "5"), "d": ("true", 1)}
+    for name, (text, value) in fitted.items():
+        assert study.fit(text, declared[name]) == value
+
+
+def test_derived_parameters_are_refused():
+    """papermill injects below the cell: what was computed there would keep its default."""
+    with pytest.raises(InputError, match="half = size // 2"):
+        study.declared_parameters("size = 4\nhalf = size // 2", "nb")
+
+
+# --- profiles ------------------------------------------------------------------------------------
+
+
+def test_misspelt_profile_names_the_nearest():
+    with pytest.raises(InputError, match="'labtop'.*did you mean 'laptop'"):
+        study.read_profile("labtop")
+
+
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("globl: {}", "'global'"),
+        ("global: [", "not YAML"),
+        ("5", "no profile"),
+        ("global: 5", "no dict"),
+    ],
+)
+def test_broken_profiles_are_refused(tmp_path, text, word):
+    path = tmp_path / "mine.yml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=word):
+        study.read_profile(path)
+
+
+def test_numbers_in_scientific_notation_are_numbers(tmp_path):
+    path = tmp_path / "mine.yml"
+    path.write_text("global: {stages: [{lr: 2e-5, end: 1.5E+3, name: e5, date: 5e}]}")
+    (stage,) = study.read_profile(path)[2]["stages"]
+    assert stage == {"lr": 2e-5, "end": 1500.0, "name": "e5", "date": "5e"}
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop", "gpu", "paper"])
+def test_every_name_in_the_profiles_is_declared_by_the_notebooks(name):
+    profile, about, shared, own = study.read_profile(name)
+    given = study.hand_out(study.collect(), profile, shared, own)
+    assert all(values["profile"] == name for values in given.values())
+    assert about and (name == "paper" or "minutes" in about)
+
+
+# --- running -------------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_the_designed_layout_and_a_second_one_only_skips(small):
+    small(("answer", "7"), ("lr", "0.5"))
+    for name in ("04_one", "05_two"):
+        assert study.read_json(small.place(name) / "metrics.json")["answer"] == 7
+        assert {f"{name}.ipynb", f"{name}.html"} <= {
+            path.name for path in small.place(name).glob("*")
+        }
+    record = study.read_json(small.results / "run.json")
+    assert {"commit", "dirty", "versions", "hardware", "parameters", "data"} <= record.keys()
+    assert record["parameters"]["05_two"]["lr"] == 0.5
+    entry = record["notebooks"]["05_two"]
+    assert entry["status"] == "finished" and entry["seconds"] > 0 and entry["peak_mib"] > 20
+
+    before = (small.place("05_two") / "05_two.ipynb").stat().st_mtime_ns
+    lines = small(("answer", "7"), ("lr", "0.5"))
+    assert [line.split()[-1] for line in lines] == ["skipped", "skipped"]
+    assert (small.place("05_two") / "05_two.ipynb").stat().st_mtime_ns == before
+    assert study.read_json(small.results / "run.json")["started"] == record["started"]
+
+    page = (small.results / "index.html").read_text()
+    assert "What is the answer?" in page and "04_one in small" in page
+    assert "synthetic_1/05_two/05_two.html" in page
+
+
+def test_a_changed_parameter_runs_its_notebook_and_the_later_ones(small):
+    keys = {}
+    for lr in (0.1, 0.2):
+        books = study.collect(small.notebooks)
+        one = running.keys_of(books[0], {}, small.results, "")
+        two = running.keys_of(books[1], {"lr": lr}, small.results, one["work"])
+        keys[lr] = (one, two)
+    assert keys[0.1][0] == keys[0.2][0] and keys[0.1][1]["work"] != keys[0.2][1]["work"]
+    three = [running.keys_of(books[1], {}, small.results, keys[lr][1]["work"]) for lr in keys]
+    assert three[0]["work"] != three[1]["work"]
+
+
+def test_prose_changes_the_page_and_not_the_work(small):
+    before = running.keys_of(study.collect(small.notebooks)[0], {}, small.results, "")
+    notebook(small.notebooks / "04_one.ipynb", "answer: int = 42", WRITE, question="Why 42?")
+    after = running.keys_of(study.collect(small.notebooks)[0], {}, small.results, "")
+    assert before["work"] == after["work"] and before["page"] != after["page"]
+
+
+def test_a_real_persons_videos_are_inputs(small, tmp_path):
+    book, folder = study.collect(small.notebooks)[0], tmp_path / "anna"
+    folder.mkdir()
+    before = running.keys_of(book, {}, folder, "")
+    (folder / "session_2.mp4").write_bytes(b"film")
+    assert running.keys_of(book, {}, folder, "") != before
+
+
+def finish(place, keys, **metrics):
+    """A folder as a finished notebook leaves it; its state."""
+    place.mkdir(parents=True)
+    study.write_metrics(place, metrics, metrics.pop("reads", ()))
+    state = {**keys, "status": "finished", "reads": running.reads(place), "files": ["metrics.json"]}
+    study.write_json(place / "state.json", state)
+    return state
+
+
+KEYS = {"work": "w", "page": "p"}
+
+
+def test_finished_means_same_work_same_inputs_and_all_files(tmp_path):
+    place, faces = tmp_path / "04_one", tmp_path / "faces"
+    faces.mkdir()
+    state = finish(place, KEYS, reads=[faces])
+    assert running.is_finished(place, state, KEYS)
+    assert not running.is_finished(place, state, {**KEYS, "work": "other"})
+    assert not running.is_finished(place, {**state, "status": "running"}, KEYS)
+    assert not running.is_finished(place, {}, KEYS)
+    (faces / "new.jpg").write_bytes(b"face")
+    assert not running.is_finished(place, state, KEYS)
+    (faces / "new.jpg").unlink()
+    (place / "metrics.json").unlink()
+    assert not running.is_finished(place, {**state, "reads": running.reads(place)}, KEYS)
+
+
+def test_an_interrupted_notebook_keeps_its_checkpoints_and_another_work_starts_empty(tmp_path):
+    place = tmp_path / "04_one"
+    finish(place, KEYS)
+    (place / "checkpoint.safetensors").touch()
+    running.prepare(place, {**KEYS, "status": "running"}, KEYS)
+    assert (place / "checkpoint.safetensors").exists()
+    running.prepare(place, {**KEYS, "status": "finished"}, {"work": "new", "page": "p"})
+    assert [path.name for path in place.iterdir()] == ["state.json"]
+    assert (tmp_path / ".previous/04_one/checkpoint.safetensors").exists()
+
+
+def test_an_error_stops_the_run_with_notebook_cell_and_message(small):
+    notebook(small.notebooks / "04_one.ipynb", "answer: int = 42", "x = 1", "x += 1\nx / 0", WRITE)
+    with pytest.raises(batch.Stopped) as error:
+        small()
+    head, line, message = str(error.value).splitlines()[:3]
+    assert head == "04_one stopped at cell 5 (In [5] of the executed copy)"
+    assert line.strip() == "x / 0" and message.strip() == "ZeroDivisionError: division by zero"
+    assert len(str(error.value).splitlines()) < 8
+    assert (small.place("04_one") / "04_one.partial.ipynb").exists()
+    assert not small.place("05_two").exists()
+    record = study.read_json(small.results / "run.json")
+    assert record["notebooks"]["04_one"]["status"] == "running" and record["ended"] is None
+    assert "stopped" in (small.results / "index.html").read_text()
+
+
+def test_an_input_error_stays_one_line_and_leaves_with_two(small, capsys, monkeypatch):
+    code = "from hmdlib import InputError\nraise InputError('a.mp4: no face; film again')"
+    notebook(small.notebooks / "04_one.ipynb", "answer: int = 42", code)
+    collect = study.collect
+    monkeypatch.setattr(study, "collect", lambda folder=None: collect(small.notebooks))
+    assert __main__.main(["run", str(small.profile)]) == 2
+    assert capsys.readouterr().err == "04_one, cell 4: a.mp4: no face; film again\n"
+
+
+def test_from_runs_that_notebook_again_and_none_before(small):
+    notebook(small.notebooks / "04_one.ipynb", "answer: int = 42", "raise SystemError")
+    small(start="05")
+    first = study.read_json(small.place("05_two") / "state.json")["finished"]
+    small(start="05")
+    assert study.read_json(small.place("05_two") / "state.json")["finished"] > first
+    assert not small.place("04_one").exists()
+    with pytest.raises(InputError, match="--from 06.*04, 05"):
+        small(start="06")
+
+
+def test_the_kernel_is_this_interpreter_whatever_is_installed(small, tmp_path, monkeypatch):
+    other = tmp_path / "share/jupyter/kernels/python3"
+    other.mkdir(parents=True)
+    spec = {"argv": ["false", "{connection_file}"], "display_name": "x", "language": "python"}
+    (other / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share/jupyter"))
+    code = "import os, sys\nanswer = [sys.executable, os.getcwd(), os.environ['HMDLIB_BATCH']]"
+    notebook(small.notebooks / "04_one.ipynb", "answer: int = 42", code, WRITE)
+    small(only="04")
+    metrics = study.read_json(small.place("04_one") / "metrics.json")
+    assert metrics["answer"] == [sys.executable, str(hmdlib.ROOT), "1"]
+    assert "HMDLIB_BATCH" not in os.environ
+
+
+def test_a_terminated_run_ends_its_kernel_and_goes_on_later(small, tmp_path):
+    started = tmp_path / "started"
+    code = f"import os, pathlib, time\npathlib.Path('{started}').write_text(str(os.getpid()))"
+    wait = f"time.sleep(0 if pathlib.Path('{tmp_path}/go').exists() else 60)"
+    notebook(small.notebooks / "04_one.ipynb", "answer: int = 42", code, wait, WRITE)
+    script = (
+        "import sys; from hmdlib import __main__, study; collect = study.collect\n"
+        f"study.collect = lambda folder=None: collect({str(small.notebooks)!r})\n"
+        f"sys.exit(__main__.main(['run', {str(small.profile)!r}]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    while not (started.exists() and started.read_text()) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 1 and "04_one was interrupted in cell" in said
+    assert "Traceback" not in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
+    (tmp_path / "go").touch()
+    small(only="04")
+    assert study.read_json(small.place("04_one") / "state.json")["status"] == "finished"
+
+
+def test_results_of_an_older_version_are_refused_before_any_work(small):
+    small.results.mkdir(parents=True)
+    (small.results / "run.json").write_text('{"commit": "abc"}')
+    with pytest.raises(InputError, match="run.json: was written by an older version.*move or del"):
+        small()
+    assert not small.place("04_one").exists()
+
+
+def test_an_unknown_person_is_refused_before_any_work(small):
+    with pytest.raises(InputError, match="subject='ana': there is no folder.*put the videos there"):
+        small(("subject", "ana"))
+    assert not small.results.exists()
+
+
+def test_two_runs_at_once_in_the_same_place_are_refused(tmp_path):
+    with running.lock(tmp_path / "results"):
+        with pytest.raises(InputError, match="another run"):
+            with running.lock(tmp_path / "results"):
+                pass
+
+
+def test_another_subject_does_not_push_the_first_out_of_the_record(tmp_path):
+    old = {"results_version": study.RESULTS_VERSION, "subject": "a", "asked": {}, "ended": "now"}
+    study.write_json(tmp_path / "run.json", old)
+    record = {"subject": "b", "asked": {}, "started": "later"}
+    running.follow_up(record, tmp_path)
+    assert record["other_subjects"]["a"]["ended"] == "now"
+
+
+# --- helpers for notebooks -----------------------------------------------------------------------
+
+
+def test_metrics_are_plain_json_and_whole(tmp_path):
+    metrics = {"psnr": np.float32(1.5), "n": np.int64(3), "none": float("nan"), "by": {"a": [True]}}
+    path = study.write_metrics(tmp_path / "04_one", metrics)
+    plain = {"psnr": 1.5, "n": 3, "none": None, "by": {"a": [True]}}
+    assert json.loads(path.read_text()) == {"results_version": study.RESULTS_VERSION, **plain}
+    assert [file.name for file in path.parent.iterdir()] == ["metrics.json"]
+
+
+def test_require_says_what_to_run_first(tmp_path):
+    with pytest.raises(InputError, match="model.safetensors: is not there; run 04 first"):
+        study.require(tmp_path / "model.safetensors", "run 04 first")
+    study.write_metrics(tmp_path, {})
+    path = tmp_path / "model.safetensors"
+    path.touch()
+    assert study.require(path, "run 04 first") == path
+    (tmp_path / "metrics.json").write_text('{"results_version": 0}')
+    with pytest.raises(InputError, match="older version"):
+        study.require(path, "run 04 first")
+
+
+# --- provenance ----------------------------------------------------------------------------------
+
+
+def test_code_counts_through_imports_and_without_prose(tmp_path):
+    package = tmp_path / "hmdlib"
+    for name, source in {
+        "__init__": "",
+        "a": "from hmdlib import b\n",
+        "b": "def f():\n    from .deep import c\n    return 1\n",
+        "deep/__init__": "",
+        "deep/c": "X = 1\n",
+        "lonely": "X = 1\n",
+    }.items():
+        (package / f"{name}.py").parent.mkdir(parents=True, exist_ok=True)
+        (package / f"{name}.py").write_text(source)
+    whole = provenance.code_of(["%matplotlib inline\nimport hmdlib.a"], package)
+
+    def after(name, source):
+        kept = (package / name).read_text()
+        (package / name).write_text(source)
+        changed = provenance.code_of(["import hmdlib.a"], package) != whole
+        (package / name).write_text(kept)
+        return changed
+
+    assert after("deep/c.py", "X = 2\n")
+    assert not after("deep/c.py", '"""Words."""\n\nX = 1  # more words\n')
+    assert not after("lonely.py", "X = 2\n")
+    (package / "weights.safetensors").write_bytes(b"1")
+    assert provenance.code_of(["import hmdlib.a"], package) != whole
+
+
+# --- the report ----------------------------------------------------------------------------------
+
+
+def test_verdict_compares_the_paper_with_the_baseline(tmp_path):
+    (tmp_path / "table_1.csv").write_text(
+        "method,output,region,ssim,psnr,lpips\n"
+        "baseline,raw,frame,0.7,20.04,\n"
+        "paper,raw,frame,0.91,28.11,\n"
+    )
+    page = report.verdict([tmp_path])
+    assert "28.1 dB" in page and "+8.1 dB against 20.0" in page and "0.910" in page
+    assert "LPIPS over" not in page and "composite" not in page
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [(27.123456, "27.12"), (0.00001234, "1.234e-05"), (3, "3"), ("14400", "14400"), (None, "–"),
+     (True, "yes"), ("a<b", "a&lt;b"), ([1, 2.5], "1, 2.5"), (123456.7, "123457")],
+)  # fmt: skip
+def test_values_are_shown_to_read(value, text):
+    assert report.nice(value) == text
