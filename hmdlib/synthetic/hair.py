@@ -11,6 +11,8 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial import cKDTree
 
+from .raster import HAIR, Material, Mesh
+
 COLOURS = {
     "black": (0.012, 0.010, 0.009),
     "dark brown": (0.035, 0.021, 0.013),
@@ -457,3 +459,21 @@ def vary(generator, style):
         backward=style.backward + generator.normal(0, 0.1),
         clump=float(np.clip(style.clump * factor[3], 0, 0.95)),
     )
+
+
+def cap(surface, normals, faces, style, colours):
+    """A skin of hair's colour below the strands, so that no scalp shows between them: a Mesh.
+
+    surface, normals (N, 3) and faces of the head at rest. It ends well inside the hairline.
+    """
+    azimuth = np.degrees(np.arctan2(surface[:, 0], surface[:, 2] - Skull.centre[2]))
+    inside = surface[:, 1] - hairline(azimuth, style)
+    ear = (np.abs(azimuth) > 84) & (np.abs(azimuth) < 114) & (surface[:, 1] < 4.5)
+    crown = np.hypot(surface[:, 0], surface[:, 2] + 5) < 9 * (style.thin > 0.2)
+    bare = ear | (crown & (surface[:, 1] > 2.5)) | (style.top < 1)
+    covered = (inside > 0.9) & ~bare
+    kept = faces[covered[faces].all(1)]
+    material = Material(colours.mean(0) * 0.55, 0.9, 0.01, label=HAIR, shadow=False)
+    used, compact = np.unique(kept, return_inverse=True)
+    vertices = (surface + 0.06 * normals)[used].astype(np.float32)
+    return Mesh(vertices, compact.reshape(-1, 3).astype(np.int32), material)

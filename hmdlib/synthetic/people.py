@@ -1,0 +1,217 @@
+"""Synthetic persons, whole: sessions as videos with sound and truth, and a collection of faces."""
+
+import io
+import wave
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hmdlib import video
+
+from . import hair, head, looks, motion, raster, scenery, studio, wardrobe
+
+SHRINK = 4
+"""Depth and label maps of the sidecar have one value for every SHRINK x SHRINK pixels."""
+
+VERSION = 1
+
+
+@dataclass(eq=False)
+class Scene:
+    """A dressed person before a background, ready to be photographed at any moment."""
+
+    identity: head.Identity
+    look: looks.Look
+    hair: raster.Strands
+    cap: list
+    clothes: list
+    glasses: list
+    lighting: studio.Lighting
+    background: np.ndarray
+    border: int
+    noise: np.ndarray
+    size: tuple
+    rest: np.ndarray
+
+
+def scene(seed, session, look, size, detail=1.0):
+    """Build a Scene of the person `seed`; size: (width, height); detail < 1 saves time."""
+    generator = motion.stream(seed, session, "scene")
+    identity = head.Identity.from_seed(seed, texture_size=1024 if detail >= 1 else 256)
+    _, _, truth = head.pose(identity, {}, (0, 0, 0), (0, 0, 0))
+    surface, normals = head.rest_surface(identity)
+    count = int(16000 * detail)
+    grown = hair.grow(
+        generator, hair.Skull(surface), look.style, look.colour, look.grey, count, steps=16
+    )
+    strands = raster.Strands(grown.points, grown.colours, grown.radius, occlusion=grown.occlusion)
+    texels = 1024 if detail >= 1 else 128
+    clothes = wardrobe.dress(generator, look.outfit, look.dye, look.pattern, look.second, texels)
+    worn = wardrobe.glasses(truth["landmarks"], *look.glasses) if look.glasses else []
+    margin = 0.04
+    background = scenery.background(generator, look.background, size, look.blur, margin)
+    return Scene(
+        identity=identity,
+        look=look,
+        hair=strands,
+        cap=[hair.cap(surface, normals, head.cage().faces, look.style, grown.colours)],
+        clothes=clothes,
+        glasses=worn,
+        lighting=studio.lighting(generator, look.light),
+        background=background,
+        border=round(margin * size[0]),
+        noise=studio.grain(generator, look.noise),
+        size=size,
+        rest=truth["landmarks"],
+    )
+
+
+def face_values(performance, i):
+    """One moment of a Performance in the words of head.pose's expression."""
+    shown = {name: float(values[i]) for name, values in performance.expression.items()}
+    return {
+        "jaw_open": 0.5 * shown["jaw"],
+        "smile": float(np.clip(0.85 * shown["smile"] + 0.30 * shown["wide"], 0, 1)),
+        "pucker": 0.75 * shown["pucker"],
+        "press": max(shown["press"], 0.5 * shown["bite"]),
+        "brow_raise": shown["brow_up"],
+        "brow_frown": shown["brow_down"],
+        "squint": shown["squint"],
+        "blink_right": 1 - float(performance.openness[i, 0]),
+        "blink_left": 1 - float(performance.openness[i, 1]),
+        "gaze_yaw": float(performance.gaze[i, 0]),
+        "gaze_pitch": float(performance.gaze[i, 1]),
+    }
+
+
+def same_points(strands, points=16):
+    """Strand sets with equally many points each, as the renderer wants them."""
+    alike = []
+    for s in strands:
+        count = s.points.shape[1]
+        if count != points:
+            at = np.linspace(0, count - 1, points)
+            low = np.minimum(at.astype(int), count - 2)
+            share = (at - low)[:, None].astype(np.float32)
+            grown = s.points[:, low] * (1 - share) + s.points[:, low + 1] * share
+            sky = None if s.occlusion is None else s.occlusion[:, low]
+            s = replace(s, points=grown.astype(np.float32), occlusion=sky)
+        alike.append(s)
+    return alike
+
+
+def shoot(stage, performance, i, generator=None):
+    """Photograph moment i of a performance. Returns (image, depth, label, truth).
+
+    image: (H, W, 3) uint8; depth (H, W) cm, 0 = background; label (H, W) uint8; truth: landmarks
+    (68, 2) in pixels, head_pose, gaze, eye_openness.
+    """
+    (width, height), look = stage.size, stage.look
+    scale = look.scale * height  # pixels a cm at the head
+    sway = performance.camera[i] * width
+    centre = (look.place[0] * width + sway[0], look.place[1] * height + sway[1])
+    camera = raster.Camera(width, height, scale * look.distance, centre)
+    base = performance.translation[i] + (0.0, 0.0, -look.distance)
+    pose = tuple(float(v) for v in performance.rotation[i])
+    meshes, strands, truth = head.pose(stage.identity, face_values(performance, i), pose, base)
+    turn, shift = truth["rotation"], truth["translation"]
+    worn = wardrobe.move(stage.clothes, None, base)
+    worn += wardrobe.move(stage.cap + stage.glasses, turn, shift)
+    grown = (stage.hair.points @ turn.T.astype(np.float32) + shift).astype(np.float32)
+    strands = same_points([*strands, replace(stage.hair, points=grown)])
+    corner = stage.border - sway * 0.6
+    behind = studio.backdrop(stage.background, *corner, height, width, stage.lighting.backdrop)
+    image, depth, label = raster.render(
+        [*meshes, *worn],
+        strands,
+        stage.lighting.lights,
+        stage.lighting.ambient,
+        camera,
+        behind,
+        stage.lighting.exposure,
+    )
+    shifts = (0, 0) if generator is None else generator.integers(0, 256, 2)
+    studio.develop(image, stage.noise, *(int(s) for s in shifts), look.vignette)
+    return image, depth, label, camera.project(truth["landmarks"]).astype(np.float32)
+
+
+def write_sound(path, samples, rate=24000):
+    """A mono 16-bit WAV file."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", "not compressed"))
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+
+
+def write_session(path, seed, session, look, seconds=8, size=(1280, 720), fps=30):
+    """One session as a video with sound, and its truth beside it; both whole or not at all."""
+    path = Path(path)
+    times = np.arange(round(seconds * fps)) / fps
+    performance = motion.perform(seed, session, times, look.shake)
+    stage = scene(seed, session, look, size)
+    jitter = motion.stream(seed, session, "grain")
+    points, depths, labels = [], [], []
+
+    def frames():
+        for i in range(len(times)):
+            image, depth, label, landmarks = shoot(stage, performance, i, jitter)
+            points.append(landmarks)
+            depths.append(depth[::SHRINK, ::SHRINK].astype(np.float16))
+            labels.append(label[::SHRINK, ::SHRINK].copy())
+            yield image
+
+    sound = path.with_suffix(".wav.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_sound(sound, motion.voice(seed, session, seconds))
+        video.write(path, frames(), fps, sound_from=sound)
+    finally:
+        sound.unlink(missing_ok=True)
+    save_truth(
+        truth_path(path),
+        times=times,
+        landmarks=np.array(points),
+        head_pose=performance.rotation.astype(np.float32),
+        gaze=performance.gaze.astype(np.float32),
+        eye_openness=performance.openness.astype(np.float32),
+        depth=np.array(depths),
+        label=np.array(labels),
+    )
+    return path
+
+
+def truth_path(path):
+    """Where the truth of a synthetic video lies: session_1.mp4 -> session_1.truth.npz."""
+    return Path(path).with_suffix(".truth.npz")
+
+
+def save_truth(path, **arrays):
+    """Save arrays whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, version=VERSION, **arrays)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(buffer.getvalue())
+    partial.replace(path)
+
+
+def write_person(folder, seed, sessions=5, seconds=8, size=(1280, 720), fps=30, report=None):
+    """All sessions of one synthetic person: session_1.mp4 ... with session_1.truth.npz beside.
+
+    A session that is there with its truth is left alone, so a broken run goes on where it stopped.
+    report: called with one line per session. Returns the videos' paths. The truth holds times (N,)
+    seconds, landmarks (N, 68, 2) px, head_pose (N, 3) and gaze (N, 2, in the head) degrees,
+    eye_openness (N, 2) right, left in [0, 1], depth (N, H/4, W/4) cm with 0 = background, label
+    likewise: 0 background, 1 face and skin, 2 hair, 3 clothes and other things.
+    """
+    paths = []
+    for session in range(1, sessions + 1):
+        path = Path(folder) / f"session_{session}.mp4"
+        paths.append(path)
+        if path.is_file() and truth_path(path).is_file():
+            continue
+        chosen = looks.look(seed, session, sessions)
+        if report is not None:
+            place = f"{chosen.outfit}, {chosen.background}, {chosen.light} light"
+            report(f"session {session} of {sessions}: {place}")
+        write_session(path, seed, session, chosen, seconds, size, fps)
+    return paths
