@@ -1,4 +1,4 @@
-"""Where is the head? A weak-perspective camera fitted to 68 landmarks, and landmarks calmed in time.
+"""Where is the head? A weak-perspective camera for 68 landmarks, and landmarks calmed in time.
 
 The head's own frame: the origin lies between the outer eye corners, x to the picture's right (the
 person's left), y down, z out of the face towards the camera; the unit is the distance between the
@@ -13,8 +13,10 @@ import hmdlib
 
 # One half of an average face, in the head's frame: the median over some hundred portraits of their
 # landmarks, turned to the front and mirrored. The other half follows in `_mirrored`.
-_JAW = [(-0.82, 0.08, -0.57), (-0.82, 0.26, -0.63), (-0.81, 0.44, -0.64), (-0.79, 0.62, -0.61),
-        (-0.74, 0.82, -0.54), (-0.67, 0.97, -0.43), (-0.47, 1.18, -0.20), (-0.27, 1.31, -0.02)]  # fmt: skip
+_JAW = [
+    (-0.82, 0.08, -0.57), (-0.82, 0.26, -0.63), (-0.81, 0.44, -0.64), (-0.79, 0.62, -0.61),
+    (-0.74, 0.82, -0.54), (-0.67, 0.97, -0.43), (-0.47, 1.18, -0.20), (-0.27, 1.31, -0.02),
+]  # fmt: skip
 _BROW = [(-0.66, -0.15, 0.00), (-0.59, -0.21, 0.10), (-0.47, -0.25, 0.18), (-0.33, -0.24, 0.25),
          (-0.16, -0.22, 0.28)]  # fmt: skip
 _BRIDGE = [(0, -0.04, 0.27), (0, 0.12, 0.38), (0, 0.27, 0.51), (0, 0.37, 0.54)]
@@ -72,8 +74,9 @@ class Pose(NamedTuple):
 def fit(landmarks, rounds=3):
     """The pose of each head: least squares of the average face against 68 landmarks.
 
-    landmarks: (N, 68, 2) pixels, tensor or array. Starts from the best affine camera (linear), keeps
-    its nearest rotation, and refines rotation, scale and place by Gauss-Newton steps. Own derivation.
+    landmarks: (N, 68, 2) pixels, tensor or array. Starts from the best affine camera (linear),
+    keeps its nearest rotation, and refines turn, scale and place by Gauss-Newton steps; own
+    derivation.
     Raises InputError when a frame has no face (NaN) or the shape is another one.
     """
     landmarks = np.asarray(landmarks, np.float64)
@@ -82,8 +85,8 @@ def fit(landmarks, rounds=3):
     missing = np.flatnonzero(~np.isfinite(landmarks).all(axis=(1, 2)))
     if len(missing):
         raise hmdlib.InputError(
-            f"landmarks: no face in frame {missing[0]} ({len(missing)} of {len(landmarks)} frames); "
-            "leave these frames out first"
+            f"landmarks: no face in frame {missing[0]} ({len(missing)} of {len(landmarks)} "
+            "frames); leave these frames out first"
         )
     pose = _affine_start(landmarks)
     for _ in range(rounds):

@@ -1,0 +1,342 @@
+"""The headset as a thing in space: its shape, its parts as small meshes, its light, its pixels.
+
+Everything is in the head's frame of `head_pose` (x right, y down, z to the camera, unit = distance
+between the outer eye corners). `masks` decides where and why; this module draws. Own design.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+FAMILIES = {
+    # name: width, height, drop, depth, corner, curve, notch, colour, strap_height
+    "visor": dict(width=2.42, height=1.50, drop=-0.10, depth=0.95, corner=0.5, curve=0.13,
+                  notch=0.10, colour=(0.16, 0.16, 0.17), gloss=0.25, strap_height=0.34),
+    "goggles": dict(width=1.95, height=1.16, drop=-0.06, depth=0.66, corner=0.62, curve=0.34,
+                    notch=0.22, colour=(0.10, 0.11, 0.13), gloss=0.7, strap_height=0.42),
+    "glasses": dict(width=1.98, height=0.62, drop=0.0, depth=0.46, corner=0.42, curve=0.14,
+                    notch=0.16, colour=(0.72, 0.73, 0.75), gloss=0.6, strap_height=0.15),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Headset:
+    """One headset: a family's shape, or a variation of it; what is left None is the family's own.
+
+    family: "visor" (a box from mid forehead to the nose's lower third, temple to temple), "goggles"
+    (close to the face and curved, as for skiing) or "glasses" (a bar with dark lenses and arms).
+    width, height, depth (how far the front stands before the eye corners), drop (how far the middle
+    lies below the eye corners), notch (the cut for the nose), strap_height: in inter-ocular units.
+    corner: 0 a box .. 1 an ellipse. curve: how fast the front falls back to the sides, 1/unit.
+    colour, strap_colour: RGB in [0, 1]. gloss: 0 matt .. 1 polished. dots: how many camera windows.
+    light: the direction to the lamp in the camera's frame; brightness scales all light.
+    strap: a band round the head (glasses have arms in any case); top_strap: one over the crown.
+    cable: -1 hangs beside the head at the picture's left, 1 at its right, 0 for none.
+    """
+
+    family: str = "visor"
+    width: float | None = None
+    height: float | None = None
+    drop: float | None = None
+    depth: float | None = None
+    corner: float | None = None
+    curve: float | None = None
+    notch: float | None = None
+    colour: tuple[float, float, float] | None = None
+    gloss: float | None = None
+    dots: int = 4
+    strap: bool = False
+    top_strap: bool = False
+    strap_height: float | None = None
+    strap_colour: tuple[float, float, float] = (0.13, 0.13, 0.14)
+    cable: int = 0
+    light: tuple[float, float, float] = (-0.45, -0.7, 0.55)
+    brightness: float = 1.0
+
+    def __post_init__(self):
+        if self.family not in FAMILIES:
+            import hmdlib
+
+            known = ", ".join(FAMILIES)
+            raise hmdlib.InputError(f"family={self.family!r} is not a headset: choose {known}")
+        for name, value in FAMILIES[self.family].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+
+
+class Mesh(NamedTuple):
+    """Triangles with what their light depends on; those that come later lie on top."""
+
+    points: np.ndarray  # (V, 3) head's frame
+    normals: np.ndarray  # (V, 3) outwards
+    albedo: np.ndarray  # (V, 3)
+    gloss: np.ndarray  # (V,)
+    triangles: np.ndarray  # (T, 3) clockwise on the screen when seen from outside
+
+
+def paint(model, pose, size, picture, opacity):
+    """Draw one headset into picture (H, W, 3) and opacity (H, W), both zero at the start.
+
+    pose: a head_pose.Pose of one head. picture holds the headset's own colour also where it covers
+    a pixel in part; opacity is that part, in quarters (2 x 2 samples a pixel).
+    """
+    mesh = build(model)
+    seen = pose.project(mesh.points)[0, :, :2]
+    colours = _shade(mesh, pose.rotation[0], model)
+    canvas = np.zeros((2 * size[0], 2 * size[1], 4), np.float32)
+    if model.cable:
+        _fill(canvas, *_cable(model, pose, size))
+    _fill(canvas, seen.astype(np.float32) * 2, colours, mesh.triangles)
+    _shrink(canvas, picture, opacity)
+
+
+@lru_cache(maxsize=64)
+def build(model):
+    """The whole headset as one mesh, its parts in painting order: straps, body, camera windows."""
+    parts = []
+    if model.top_strap:
+        parts.append(_band(_TOP, 0.11, model, axis=1))
+    if model.strap or model.family == "glasses":
+        parts.append(_band(_round_the_head(model), model.strap_height / 2, model, axis=0))
+    parts.append(_body(model))
+    parts.extend(_window(model, x, y) for x, y in _window_places(model.dots))
+    offsets = np.cumsum([0] + [len(part.points) for part in parts])
+    triangles = [p.triangles + n for p, n in zip(parts, offsets, strict=False)]
+    joined = [np.concatenate(field) for field in zip(*(p[:4] for p in parts), strict=True)]
+    return Mesh(*(a.astype(np.float32) for a in joined), np.concatenate(triangles))
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _grid(points, albedo, gloss, closed):
+    """A mesh over points (R, A, 3); closed joins the last column to the first."""
+    rows, columns = points.shape[:2]
+    along = np.gradient(points, axis=0)
+    if closed:
+        across = np.roll(points, -1, axis=1) - np.roll(points, 1, axis=1)
+    else:
+        across = np.gradient(points, axis=1)
+    normals = np.cross(across, along)
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
+    flat = [np.array(np.broadcast_to(a, (rows, columns, 3))) for a in (points, normals, albedo)]
+    gloss = np.broadcast_to(gloss, (rows, columns)).ravel()
+    return Mesh(*(a.reshape(-1, 3) for a in flat), gloss, _grid_triangles(rows, columns, closed))
+
+
+@lru_cache
+def _grid_triangles(rows, columns, closed):
+    """Two triangles for each cell of the grid, (T, 3) int32."""
+    row, column = np.indices((rows - 1, columns if closed else columns - 1)).reshape(2, -1)
+    here, right = row * columns + column, row * columns + (column + 1) % columns
+    below, corner = here + columns, right + columns
+    pairs = np.stack([here, right, corner, here, corner, below], axis=1)
+    return pairs.reshape(-1, 3).astype(np.int32)
+
+
+def _outline(model, columns=56):
+    """The front's rim, (columns, 2) in half-sizes: a superellipse, clockwise from the right."""
+    turn = np.linspace(0, 2 * np.pi, columns, endpoint=False)
+    power = max(model.corner, 0.1)
+    cos, sin = np.cos(turn), np.sin(turn)
+    return np.stack([np.sign(cos) * abs(cos) ** power, np.sign(sin) * abs(sin) ** power], axis=1)
+
+
+def _front(model, x, y):
+    """How far the front's surface stands before the eye corners at (x, y)."""
+    return model.depth - model.curve * x**2 - 0.06 * (y - model.drop) ** 2
+
+
+def _face(x):
+    """About where the skin is at eye height: the face falls back towards the temples."""
+    return 0.12 - 0.55 * x**2
+
+
+# The body's rings from the skin to the middle of the front: size beside the rim, how far on the way
+# from skin to front the ring lies, how deep the nose's cut is there, and what it is made of.
+_RUBBER, _SIDE, _FRONT = 0, 1, 2
+_RINGS = [(0.80, 0.00, 2.2, _RUBBER), (0.84, 0.25, 1.9, _RUBBER), (0.90, 0.42, 1.3, _RUBBER),
+          (0.93, 0.43, 1.1, _SIDE), (0.985, 0.46, 1.0, _SIDE), (1.00, 0.56, 1.0, _SIDE),
+          (1.00, 0.78, 1.0, _SIDE), (0.985, 0.90, 1.0, _SIDE), (0.95, 0.97, 1.0, _SIDE),
+          (0.91, 0.995, 1.0, _FRONT), (0.85, 1.00, 0.9, _FRONT), (0.72, 1.0, 0.8, _FRONT),
+          (0.55, 1.0, 0.6, _FRONT), (0.36, 1.0, 0.4, _FRONT), (0.17, 1.0, 0.2, _FRONT),
+          (0.02, 1.0, 0.0, _FRONT)]  # fmt: skip
+
+
+def _body(model):
+    """The box: from the rubber on the skin over the sides and the bevel to the front."""
+    rim = _outline(model)  # (A, 2)
+    size, way, cut, matter = (np.array(column)[:, None] for column in zip(*_RINGS, strict=True))
+    x = size * rim[:, 0] * model.width / 2
+    x = x * (1 - 0.07 * np.clip(rim[:, 1], 0, 1))  # a little narrower towards the cheeks
+    nose = model.notch * cut * np.exp(-((x / 0.3) ** 2)) * np.clip(rim[:, 1], 0, 1)
+    y = model.drop + size * rim[:, 1] * model.height / 2 - nose
+    z = (1 - way) * _face(x) + way * _front(model, x, y)
+    points = np.stack([x, y, z], axis=-1)
+    body = _grid(points, *_body_matter(model, matter[:, 0], x, y), closed=True)
+    body.normals[-len(rim) :] = (
+        0,
+        0,
+        1,
+    )  # differences say nothing where the rings shrink to a point
+    return body
+
+
+def _body_matter(model, matter, x, y):
+    """Albedo (R, A, 3) and gloss (R, A) of each ring."""
+    colour = np.array(model.colour)
+    side, rubber = colour * 0.82, np.full(3, 0.05)
+    lens = np.array([0.05, 0.05, 0.06])
+    front = {"visor": colour, "goggles": lens + 0.25 * colour, "glasses": lens}[model.family]
+    albedo = np.stack([rubber, side, front])[matter][:, None] * np.ones((*x.shape, 1))
+    gloss = np.array([0.0, 0.5 * model.gloss, model.gloss])[matter][:, None] * np.ones(x.shape)
+    if model.family == "glasses":  # the bar runs over the lenses, and between them
+        bar = (y < model.drop - 0.2 * model.height) | (abs(x) < 0.07)
+        albedo[bar & (matter[:, None] == _FRONT)] = colour
+    return albedo, gloss
+
+
+def _round_the_head(model):
+    """The strap's way, (P, 3), from the headset's right side (of the picture) back to its left."""
+    half, y = model.width / 2, model.drop - 0.05
+    side = [(0.93 * half, 0.30), (0.97 * half, 0.0), (0.95, -0.4), (0.93, -0.8), (0.84, -1.25),
+            (0.6, -1.65), (0.3, -1.86)]  # fmt: skip
+    bend = np.array(side + [(0, -1.92)] + [(-x, z) for x, z in reversed(side)])
+    return np.stack([bend[:, 0], np.full(len(bend), y), bend[:, 1]], axis=1)
+
+
+_TOP = np.array([(0, -0.6, 0.4), (0, -0.85, 0.2), (0, -1.08, -0.1), (0, -1.22, -0.45),
+                 (0, -1.28, -0.85), (0, -1.2, -1.3), (0, -0.9, -1.7), (0, -0.3, -1.9)])  # fmt: skip
+
+
+def _band(way, half, model, axis):
+    """A strap of half-width `half` along `way`; axis 0 stands upright, axis 1 lies across."""
+    fine = np.linspace(0, len(way) - 1, 3 * len(way))
+    way = np.stack([np.interp(fine, np.arange(len(way)), c) for c in way.T], axis=1)
+    over = np.linspace(-1, 1, 4)
+    points = np.repeat(way[None], len(over), axis=0)  # (4, P, 3)
+    points[:, :, 1 - axis] += -half * over[:, None] if axis else -half * over[:, None]
+    if model.family == "glasses":
+        colour, gloss = np.array(model.colour) * 0.9, model.gloss
+        points[:, : len(way) // 2, 1] = points[:, : len(way) // 2, 1]
+    else:
+        colour, gloss = np.array(model.strap_colour), 0.05
+    seam = np.array([0.8, 1.0, 1.0, 0.8])[:, None, None]
+    return _grid(points, colour * seam, gloss, closed=False)
+
+
+def _window_places(dots):
+    """Where camera windows sit on the front, in half-sizes: corners first, then an even ring."""
+    corners = [(-0.72, 0.62), (0.72, 0.62), (-0.74, -0.55), (0.74, -0.55)]
+    if dots <= 4:
+        return corners[:dots]
+    turn = np.linspace(0, 2 * np.pi, dots, endpoint=False) + 0.3
+    radius = 0.55 + 0.2 * (np.arange(dots) % 2)
+    return list(zip(radius * np.cos(turn), radius * np.sin(turn), strict=True))
+
+
+def _window(model, across, down, columns=12):
+    """One camera behind dark glass: a small disc on the front, with a lighter rim."""
+    turn = np.linspace(0, 2 * np.pi, columns, endpoint=False)
+    radius = 0.055 * np.array([1.0, 0.8, 0.75, 0.3, 0.01])[:, None]
+    x = across * model.width / 2 + radius * np.cos(turn)
+    y = model.drop + down * model.height / 2 + radius * np.sin(turn)
+    points = np.stack([x, y, _front(model, x, y)], axis=-1)
+    rim = np.array(model.colour) * 0.6
+    albedo = np.stack([rim, rim, np.full(3, 0.015), np.full(3, 0.02), np.full(3, 0.07)])
+    return _grid(points, albedo[:, None], 0.3, closed=True)
+
+
+def _cable(model, pose, size):
+    """A cable from the headset's side straight down, as gravity wants, to the picture's edge.
+
+    Returns vertices (V, 2) in samples, colours (V, 3), triangles: as `_fill` takes them.
+    """
+    unit = pose.scale[0]
+    start = np.array([[model.cable * 0.46 * model.width, model.drop + 0.1, 0.25]])
+    x, y = pose.project(start)[0, 0, :2]
+    way = np.linspace(0, 1, 25)
+    length = max(size[0] - y, 0) + unit
+    swing = model.cable * unit * (0.10 * np.sin(2.2 * way) + 0.03 * np.sin(9 * way))
+    half = max(0.028 * unit, 0.5)
+    over = np.linspace(-1, 1, 4)
+    points = np.stack(
+        [x + swing - half * over[:, None], np.broadcast_to(y + length * way, (4, 25))], axis=-1
+    )
+    light = np.array([0.05, 0.16, 0.09, 0.03])[:, None] * model.brightness
+    colours = np.broadcast_to(light[..., None], (4, 25, 3)).reshape(-1, 3)
+    return (
+        (2 * points).reshape(-1, 2).astype(np.float32),
+        colours.astype(np.float32),
+        _grid_triangles(4, 25, False),
+    )
+
+
+# ---------------------------------------------------------------- light and pixels
+
+
+def _shade(mesh, rotation, model):
+    """Colours (V, 3) in [0, 1]: soft light from above, one lamp, and what the gloss mirrors."""
+    normals = mesh.normals @ rotation.T.astype(np.float32)
+    lamp = np.array(model.light, np.float32)
+    lamp /= np.linalg.norm(lamp)
+    sky = 0.50 - 0.22 * normals[:, 1]  # y points down
+    direct = np.maximum(normals @ lamp, 0) * 0.62
+    mirrored = 2 * normals[:, 2:] * normals - np.array([0, 0, 1], np.float32)
+    window = np.clip((mirrored @ lamp - 0.72) / 0.2, 0, 1)
+    room = np.clip(0.16 - 0.25 * mirrored[:, 1], 0, 0.4)
+    grazing = (1 - np.clip(normals[:, 2], 0, 1)) ** 3
+    shine = mesh.gloss * (0.5 * window * window + (0.35 + 0.65 * grazing) * room)
+    colours = mesh.albedo * (sky + direct)[:, None] + shine[:, None]
+    return np.clip(colours * np.float32(model.brightness), 0, 1).astype(np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
+def _fill(canvas, points, colours, triangles):
+    """Paint triangles that face the viewer into canvas (H, W, 4), the last channel = covered."""
+    height, width = canvas.shape[:2]
+    for t in range(len(triangles)):
+        a, b, c = triangles[t]
+        ax, ay, bx, by, cx, cy = (
+            points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
+        )  # fmt: skip
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if area <= 0:
+            continue
+        first, last = max(int(min(ay, by, cy)), 0), min(int(max(ay, by, cy)) + 1, height)
+        left, right = max(int(min(ax, bx, cx)), 0), min(int(max(ax, bx, cx)) + 1, width)
+        for row in range(first, last):
+            y = row + 0.5
+            for column in range(left, right):
+                x = column + 0.5
+                wa = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / area
+                wb = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / area
+                wc = 1 - wa - wb
+                if wa >= -1e-5 and wb >= -1e-5 and wc >= -1e-5:
+                    for k in range(3):
+                        canvas[row, column, k] = (
+                            wa * colours[a, k] + wb * colours[b, k] + wc * colours[c, k]
+                        )
+                    canvas[row, column, 3] = 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _shrink(canvas, picture, opacity):
+    """Average 2 x 2 samples: colour over the covered ones, opacity over all."""
+    for row in range(opacity.shape[0]):
+        for column in range(opacity.shape[1]):
+            red = green = blue = covered = np.float32(0)
+            for k in range(4):
+                sample = canvas[2 * row + k // 2, 2 * column + k % 2]
+                red += sample[0]
+                green += sample[1]
+                blue += sample[2]
+                covered += sample[3]
+            if covered > 0:
+                picture[row, column, 0] = red / covered
+                picture[row, column, 1] = green / covered
+                picture[row, column, 2] = blue / covered
+                opacity[row, column] = covered / 4
