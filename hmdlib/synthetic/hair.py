@@ -11,6 +11,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial import cKDTree
 
+from . import torso
 from .raster import HAIR, Material, Mesh
 
 COLOURS = {
@@ -56,6 +57,7 @@ class Style:
     0 loose .. 1 in locks. curl, turns: radius in cm and turns a cm. frizz: disorder. recede: how
     far the front hairline has gone back, cm. thin: share of hair lost on the crown. gather: a place
     (x, y, z) where all hair is tied, or None; tail: cm of hair behind that place, 0 a bun.
+    forward: share of long hair that falls over the chest instead of the back.
     """
 
     top: float = 4.0
@@ -76,74 +78,76 @@ class Style:
     thin: float = 0.0
     gather: tuple | None = None
     tail: float = 0.0
+    forward: float = 0.5
 
 
 STYLES = {
-    "crop": Style(top=2.4, sides=0.9, back=0.8, rise=0.55, backward=-0.5, down=0.2, lift=0.5),
-    "buzz": Style(top=0.7, sides=0.5, back=0.45, rise=0.75, lift=0.2, clump=0.1, down=0.2),
+    "crop": Style(top=2.6, sides=1.1, back=1.0, rise=0.42, backward=-0.6, down=0.25, lift=0.7),
+    "buzz": Style(top=0.8, sides=0.55, back=0.5, rise=0.6, lift=0.25, clump=0.1, down=0.2),
     "side parting": Style(
-        top=7.0, sides=2.2, back=2.0, rise=0.45, part=3.2, side=1.0, backward=0.35, lift=1.5
+        top=7.5, sides=2.4, back=2.2, rise=0.22, part=3.4, side=1.3, backward=0.30, lift=1.5
     ),
     "swept back": Style(
-        top=8.5, sides=3.2, back=3.5, rise=0.5, backward=1.2, lift=1.7, gravity=0.05
+        top=9.0, sides=3.4, back=3.5, rise=0.32, backward=1.3, lift=1.6, gravity=0.05
     ),
-    "quiff": Style(top=6.0, sides=1.1, back=1.0, rise=0.85, backward=0.8, lift=2.4, gravity=0.0),
+    "quiff": Style(top=6.0, sides=1.3, back=1.2, rise=0.55, backward=0.9, lift=2.2, gravity=0.0),
     "curls": Style(
-        top=6.5,
+        top=6.0,
         sides=3.0,
         back=3.0,
-        rise=0.7,
-        lift=2.4,
-        curl=0.45,
-        turns=0.55,
-        clump=0.75,
-        frizz=0.22,
+        rise=0.45,
+        lift=2.0,
+        curl=0.4,
+        turns=0.6,
+        clump=0.7,
+        frizz=0.25,
     ),
     "bob": Style(
-        top=21, sides=14, back=13, rise=0.15, part=2.0, side=0.9, down=0.8, gravity=0.7, lift=1.7
+        top=20, sides=13, back=12, rise=0.12, part=2.4, side=1.0, down=0.7, gravity=0.7, lift=1.5
     ),
     "long": Style(
-        top=40, sides=34, back=32, rise=0.12, part=0.6, side=0.9, down=0.8, gravity=0.8, lift=1.6
+        top=42, sides=36, back=34, rise=0.1, part=0.8, side=1.0, down=0.7, gravity=0.8, lift=1.4
     ),
     "wavy": Style(
         top=38,
         sides=32,
         back=30,
-        rise=0.2,
-        part=-2.0,
-        side=0.9,
-        down=0.8,
+        rise=0.14,
+        part=-2.2,
+        side=1.0,
+        down=0.7,
         gravity=0.7,
-        lift=2.2,
-        curl=0.7,
-        turns=0.11,
+        lift=1.9,
+        curl=0.55,
+        turns=0.10,
         clump=0.7,
+        forward=0.7,
     ),
     "bun": Style(
         top=26,
         sides=22,
         back=22,
-        rise=0.05,
-        lift=0.7,
+        rise=0.03,
+        lift=0.6,
         gravity=0,
-        gather=(0, 6.5, -14.5),
-        frizz=0.05,
+        gather=(0, 6.5, -14.0),
+        frizz=0.04,
     ),
     "ponytail": Style(
         top=26,
         sides=22,
         back=22,
-        rise=0.05,
-        lift=0.8,
+        rise=0.03,
+        lift=0.7,
         gravity=0,
-        gather=(0, 5.0, -14.0),
+        gather=(0, 5.0, -13.8),
         tail=26,
-        frizz=0.06,
+        frizz=0.05,
     ),
     "receding": Style(
-        top=3.0, sides=1.4, back=1.3, rise=0.45, backward=0.6, lift=0.6, recede=3.2, thin=0.5
+        top=3.0, sides=1.5, back=1.4, rise=0.35, backward=0.6, lift=0.6, recede=3.0, thin=0.45
     ),
-    "horseshoe": Style(top=0.5, sides=1.4, back=1.4, rise=0.4, lift=0.4, recede=12.0, thin=0.97),
+    "horseshoe": Style(top=0.5, sides=1.5, back=1.5, rise=0.3, lift=0.4, recede=12.0, thin=0.97),
     "bald": Style(
         top=0.16, sides=0.2, back=0.2, rise=0.8, lift=0.05, clump=0, recede=0.8, thin=0.3
     ),
@@ -198,15 +202,17 @@ class Skull:
         around = np.arctan2(away[..., 0], away[..., 2])
         rows, columns = self.table.shape
         place = [polar * rows / np.pi - 0.5, (around + np.pi) * columns / (2 * np.pi) - 0.5]
+        place[0] = np.clip(place[0], 0, rows - 1)
         return map_coordinates(self.table, place, order=1, mode="grid-wrap")
 
-    def outside(self, points, height):
-        """Points pushed out to at least height cm above the surface; and how high they are now."""
+    def between(self, points, low, high):
+        """Points moved so that they lie from low to high cm above the surface; the neck is free."""
         away = points - self.centre
         length = np.linalg.norm(away, axis=-1) + 1e-9
         above = length - self.radius(away)
-        lift = np.maximum(height - above, 0)
-        return points + away / length[..., None] * lift[..., None], np.maximum(above, height)
+        move = np.clip(above, low, np.maximum(high, low)) - above
+        free = np.where(move < 0, (points[..., 1] + 1.0) / 3, (points[..., 1] + 9.0) / 3)
+        return points + away * (move * np.clip(free, 0, 1) / length)[..., None]
 
 
 def hairline(azimuth, style):
@@ -271,39 +277,40 @@ def comb(points, style, outward):
     return flow / (np.linalg.norm(flow, axis=1, keepdims=True) + 0.15)
 
 
-def away_from_face(points, scale):
-    """A push to the side for hair that would hang before the face: (S, 3)."""
+def beside_face(points, side, scale):
+    """Points (S, 3) of hair that would hang before the face, drawn aside like a curtain (in place).
+
+    side (S,): -1 or 1, to which side each hair goes.
+    """
     x, y, z = points.T
-    before = np.clip((z - 1.0) / 3, 0, 1) * np.clip((7.5 * scale - y) / 2, 0, 1)
-    push = np.zeros_like(points)
-    push[:, 0] = np.where(x >= 0, 1, -1) * before * 2.2
-    push[:, 2] = -before * 0.8
-    return push
+    before = (z > -1.5) & (y < 9.0 * scale)
+    edge = 6.3 * np.clip((8.8 * scale - y) / 2.8, 0, 1) ** 0.6
+    x[before] = np.where(side > 0, np.maximum(x, edge), np.minimum(x, -edge))[before]
 
 
-def over_shoulders(points):
-    """Points lifted out of the neck and the shoulders of the mean body, cm."""
-    x, y, z = points[..., 0], points[..., 1], points[..., 2]
+def round_body(points, front):
+    """Points (S, 3) kept out of neck and shoulders (in place); front (S,): falls over the chest."""
+    x, y, z = points.T
     away = np.hypot(x, z + 6.0) + 1e-6
-    inside = np.clip(7.4 - away, 0, None) * (y < -6)
-    points = points + np.stack([x / away * inside, 0 * x, (z + 6.0) / away * inside], -1)
-    ground = -15.2 - 0.36 * np.clip(np.abs(points[..., 0]) - 6, 0, None)
-    slope = np.clip(1 - np.abs(points[..., 2] + 5) / 7, 0, 1)
-    floor = np.where(slope > 0, ground - 14 * (1 - slope) ** 2, -99)
-    chest = (points[..., 1] < -19) & (points[..., 2] > -4)
-    front = np.clip((-points[..., 1] - 19) / 8, 0, 1) * 4.5 + 3.6
-    points[..., 2] = np.where(chest, np.maximum(points[..., 2], front), points[..., 2])
-    points[..., 1] = np.maximum(points[..., 1], floor)
-    return points
+    inside = np.clip(6.9 - away, 0, None) * (y < -6)
+    x += x / away * inside
+    z += (z + 6.0) / away * inside
+    surface = torso.on_front(np.clip(points[:, :2], (-22, -62), (22, -6)), 0)[:, 2]
+    exists = (surface > -5.4) & (np.abs(x) < 21.5) & (y < -13)
+    z[:] = np.where(exists & front, np.maximum(z, surface + 1.3), z)
+    z[:] = np.where(exists & ~front, np.minimum(z, -13.6 - surface), z)
 
 
 def walk(generator, skull, style, start, outward, length, steps):
     """Strands (S, steps, 3), root to tip: combed, layered over the skull, hanging at the end."""
     count = len(start)
     rank = np.clip((start[:, 1] - skull.centre[1]) / 9, -0.4, 1)
-    layer = style.lift * np.clip(0.30 + 0.55 * rank + generator.normal(0, 0.12, count), 0.06, 1.2)
-    wild = generator.random(count) < 0.015
-    layer = np.where(wild, layer * 1.5 + 0.3, layer)
+    layer = style.lift * np.clip(0.35 + 0.5 * rank + generator.normal(0, 0.12, count), 0.06, 1.2)
+    roof = style.lift * (0.45 + 0.75 * np.clip(rank, 0, 1)) * generator.uniform(0.75, 1.1, count)
+    roof = roof + 0.15 + generator.exponential(0.12, count) + 9 * style.rise**3
+    part = style.part if style.part is not None else 0.0
+    side = np.where(start[:, 0] + generator.normal(0, 0.12, count) > part, 1.0, -1.0)
+    front = (start[:, 2] > -4.5) & (generator.random(count) < style.forward)
     heading = comb(start, style, outward) * (1 - style.rise) + outward * style.rise
     heading += generator.normal(0, style.frizz * 0.6, (count, 3))
     heading /= np.linalg.norm(heading, axis=1, keepdims=True)
@@ -311,30 +318,37 @@ def walk(generator, skull, style, start, outward, length, steps):
     points = np.empty((count, steps, 3))
     points[:, 0] = start
     swerve = generator.normal(0, style.frizz, (count, 3))
+    stiff = 0.62 if style.gravity < 0.3 else 0.45
     for k in range(1, steps):
-        share = k / (steps - 1)
         here = points[:, k - 1]
-        away = here - skull.centre
-        away /= np.linalg.norm(away, axis=1, keepdims=True)
-        pull = comb(here, style, away) * 0.55
-        fallen = np.minimum(pace * k / 10, 1)
-        pull[:, 1:2] -= style.gravity * fallen
-        if style.gravity > 0.3:
-            pull += away_from_face(here, skull.scale)
-        stiff = 0.75 if length.mean() < 9 else 0.5
-        heading = stiff * heading + (1 - stiff) * pull + 0.35 * swerve * share
+        heading = stiff * heading + (1 - stiff) * pull(here, skull, style, pace * k)
+        heading += 0.3 * swerve * k / steps
         heading /= np.linalg.norm(heading, axis=1, keepdims=True)
         there = here + pace * heading
-        above = np.minimum(layer, 0.04 + 1.5 * layer * np.minimum(pace[:, 0] * k / 3.0, 1))
-        there, _ = skull.outside(there, above)
         if style.gravity > 0.3:
-            there = over_shoulders(there)
+            beside_face(there, side, skull.scale)
+        grown = np.minimum(pace[:, 0] * k / 2.5, 1)
+        there = skull.between(there, np.minimum(layer, 0.04 + 1.5 * layer * grown), roof)
+        if style.gravity > 0.3:
+            round_body(there, front)
         points[:, k] = there
         heading = there - here
         heading /= np.linalg.norm(heading, axis=1, keepdims=True) + 1e-9
         if style.gather is not None:
             stop_at(points, k, style)
     return points
+
+
+def pull(here, skull, style, grown):
+    """Where hair at each place (S, 3) is drawn: along the comb on the head, down below it."""
+    away = here - skull.centre
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    falls = np.clip((6.5 - here[:, 1:2]) / 6, 0, 1) if style.gravity > 0.3 else 0.0
+    drawn = comb(here, style, away) * (1 - 0.92 * falls)
+    down = np.zeros_like(here)
+    down[:, 1:2] = -style.gravity * (0.25 * np.minimum(grown / 8, 1) + 1.2 * falls)
+    down[:, 0:1] -= 0.02 * here[:, 0:1] * falls
+    return drawn + down
 
 
 def stop_at(points, k, style):
@@ -419,14 +433,14 @@ def tint(generator, colour, grey, lock, count):
     """Each strand's colour (S, 3): varied by lock and by hair, some of them grey."""
     colour = np.asarray(COLOURS[colour] if isinstance(colour, str) else colour)
     locks = np.exp(generator.normal(0, 0.10, lock.max() + 1))[lock]
-    each = np.exp(generator.normal(0, 0.16, count))
+    each = np.exp(generator.normal(0, 0.09, count))
     colours = colour * (locks * each)[:, None] * np.exp(generator.normal(0, 0.03, (count, 3)))
     old = generator.random(count) < grey
     colours[old] = np.array(COLOURS["white"]) * generator.uniform(0.6, 1.0, (old.sum(), 1))
     return np.clip(colours, 0.004, 0.8).astype(np.float32)
 
 
-def grow(generator, skull, style, colour="brown", grey=0.0, count=14000, steps=16):
+def grow(generator, skull, style, colour="brown", grey=0.0, count=16000, steps=16):
     """A head of hair. skull: a Skull; style: a Style; colour: a name or linear (3,)."""
     start, outward, inside = roots(generator, skull, style, count)
     length = lengths(generator, start, inside, style) * skull.scale
@@ -442,7 +456,7 @@ def grow(generator, skull, style, colour="brown", grey=0.0, count=14000, steps=1
     above = np.linalg.norm(away, axis=-1) - skull.radius(away)
     occlusion = np.clip(0.30 + 0.75 * above / (0.6 * style.lift + 0.25), 0.25, 1)
     colours = tint(generator, colour, grey, lock, len(points))
-    radius = 0.011 * np.sqrt(14000 / max(count, 1))
+    radius = 0.016 * np.sqrt(16000 / max(count, 1))
     return Hair(points.astype(np.float32), colours, occlusion.astype(np.float32), radius)
 
 
@@ -470,10 +484,13 @@ def cap(surface, normals, faces, style, colours):
     inside = surface[:, 1] - hairline(azimuth, style)
     ear = (np.abs(azimuth) > 84) & (np.abs(azimuth) < 114) & (surface[:, 1] < 4.5)
     crown = np.hypot(surface[:, 0], surface[:, 2] + 5) < 9 * (style.thin > 0.2)
-    bare = ear | (crown & (surface[:, 1] > 2.5)) | (style.top < 1)
-    covered = (inside > 0.9) & ~bare
+    bare = ear | (crown & (surface[:, 1] > 2.5))
+    shorn = style.top < 1
+    covered = (inside > (0.2 if shorn else 0.9)) & ~bare
     kept = faces[covered[faces].all(1)]
-    material = Material(colours.mean(0) * 0.55, 0.9, 0.01, label=HAIR, shadow=False)
+    opacity = 1.0 if not shorn else 0.16 if style.top < 0.3 else 0.5
+    colour = colours.mean(0) * 0.55
+    material = Material(colour, 0.9, 0.01, label=HAIR, shadow=False, opacity=opacity)
     used, compact = np.unique(kept, return_inverse=True)
     vertices = (surface + 0.06 * normals)[used].astype(np.float32)
     return Mesh(vertices, compact.reshape(-1, 3).astype(np.int32), material)
