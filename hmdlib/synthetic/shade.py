@@ -286,8 +286,8 @@ def _add_light(lights, i, place, n, b, view, texel, matter, open_sky, out):
     nv = clamp(b[0] * view[0] + b[1] * view[1] + b[2] * view[2], 0.02, 1.0)
     hv = clamp(hx * view[0] + hy * view[1] + hz * view[2], 0.0, 1.0)
     fresnel = matter[1] + (1.0 - matter[1]) * (1.0 - hv) ** 5
-    broad = clamp(math.sqrt(texel[3] ** 2 + 0.5 * lights.size[i]), 0.03, 1.0)
-    tight = clamp(math.sqrt(0.4 * texel[3] ** 2 + 0.5 * lights.size[i]), 0.03, 1.0)
+    broad = clamp(math.sqrt(texel[3] ** 2 + 0.13 * lights.size[i]), 0.03, 1.0)
+    tight = clamp(math.sqrt(0.4 * texel[3] ** 2 + 0.13 * lights.size[i]), 0.03, 1.0)
     lobes = (1.0 - 0.3 * skin) * _ggx(nh, rough, nv, broad)
     if skin > 0.0:
         lobes += 0.3 * skin * _ggx(nh, rough, nv, tight)
@@ -384,6 +384,9 @@ def film(x):
 def _same_surface(near, ids, mesh_of, y, x):
     """Whether the four samples of pixel (y, x) lie on one mesh without a step in depth."""
     first = ids[2 * y, 2 * x]
+    if first == -1:  # nothing there: one sample of background will do
+        low, high = ids[2 * y, 2 * x + 1], ids[2 * y + 1, 2 * x]
+        return low == -1 and high == -1 and ids[2 * y + 1, 2 * x + 1] == -1
     if first < 0:
         return False
     low = high = near[2 * y, 2 * x]
