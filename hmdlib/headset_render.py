@@ -78,7 +78,7 @@ class Mesh(NamedTuple):
 
 
 def paint(model, pose, size, picture, opacity):
-    """Draw one headset into picture (H, W, 3) and opacity (H, W), both zero at the start.
+    """Draw one headset into picture (3, H, W) and opacity (H, W), both zero at the start.
 
     pose: a head_pose.Pose of one head. picture holds the headset's own colour also where it covers
     a pixel in part; opacity is that part, in quarters (2 x 2 samples a pixel).
@@ -98,33 +98,31 @@ def build(model):
     """The whole headset as one mesh, its parts in painting order: straps, body, camera windows."""
     parts = []
     if model.top_strap:
-        parts.append(_band(_TOP, 0.11, model, axis=1))
+        parts.append(_band(_TOP, 0.11, model, upright=False))
     if model.strap or model.family == "glasses":
-        parts.append(_band(_round_the_head(model), model.strap_height / 2, model, axis=0))
+        parts.append(_band(_round_the_head(model), model.strap_height / 2, model, upright=True))
     parts.append(_body(model))
-    parts.extend(_window(model, x, y) for x, y in _window_places(model.dots))
-    offsets = np.cumsum([0] + [len(part.points) for part in parts])
-    triangles = [p.triangles + n for p, n in zip(parts, offsets, strict=False)]
-    joined = [np.concatenate(field) for field in zip(*(p[:4] for p in parts), strict=True)]
-    return Mesh(*(a.astype(np.float32) for a in joined), np.concatenate(triangles))
+    if model.dots:
+        parts.append(_windows(model))
+    points, albedo, gloss = (
+        np.concatenate(field).astype(np.float32)
+        for field in zip(*(part[:3] for part in parts), strict=True)
+    )
+    offsets = np.cumsum([0] + [len(part[0]) for part in parts])
+    triangles = np.concatenate([p[3] + n for p, n in zip(parts, offsets, strict=False)])
+    return Mesh(points, _normals(points, triangles), albedo, gloss, triangles)
 
 
-# ---------------------------------------------------------------- parts
+# ---------------------------------------------------------------- parts, each as
+# points (V, 3), albedo (V, 3), gloss (V,), triangles (T, 3)
 
 
 def _grid(points, albedo, gloss, closed):
-    """A mesh over points (R, A, 3); closed joins the last column to the first."""
+    """A part over points (R, A, 3); closed joins the last column to the first."""
     rows, columns = points.shape[:2]
-    along = np.gradient(points, axis=0)
-    if closed:
-        across = np.roll(points, -1, axis=1) - np.roll(points, 1, axis=1)
-    else:
-        across = np.gradient(points, axis=1)
-    normals = np.cross(across, along)
-    normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
-    flat = [np.array(np.broadcast_to(a, (rows, columns, 3))) for a in (points, normals, albedo)]
-    gloss = np.broadcast_to(gloss, (rows, columns)).ravel()
-    return Mesh(*(a.reshape(-1, 3) for a in flat), gloss, _grid_triangles(rows, columns, closed))
+    albedo = np.broadcast_to(albedo, points.shape).reshape(-1, 3)
+    gloss = np.broadcast_to(gloss, points.shape[:2]).ravel()
+    return points.reshape(-1, 3), albedo, gloss, _grid_triangles(rows, columns, closed)
 
 
 @lru_cache
@@ -176,13 +174,7 @@ def _body(model):
     y = model.drop + size * rim[:, 1] * model.height / 2 - nose
     z = (1 - way) * _face(x) + way * _front(model, x, y)
     points = np.stack([x, y, z], axis=-1)
-    body = _grid(points, *_body_matter(model, matter[:, 0], x, y), closed=True)
-    body.normals[-len(rim) :] = (
-        0,
-        0,
-        1,
-    )  # differences say nothing where the rings shrink to a point
-    return body
+    return _grid(points, *_body_matter(model, matter[:, 0], x, y), closed=True)
 
 
 def _body_matter(model, matter, x, y):
@@ -212,42 +204,46 @@ _TOP = np.array([(0, -0.6, 0.4), (0, -0.85, 0.2), (0, -1.08, -0.1), (0, -1.22, -
                  (0, -1.28, -0.85), (0, -1.2, -1.3), (0, -0.9, -1.7), (0, -0.3, -1.9)])  # fmt: skip
 
 
-def _band(way, half, model, axis):
-    """A strap of half-width `half` along `way`; axis 0 stands upright, axis 1 lies across."""
+def _band(way, half, model, upright):
+    """A strap of half-width `half` along `way` (P, 3): upright round the head, or flat over it."""
     fine = np.linspace(0, len(way) - 1, 3 * len(way))
     way = np.stack([np.interp(fine, np.arange(len(way)), c) for c in way.T], axis=1)
-    over = np.linspace(-1, 1, 4)
+    over = np.linspace(-half, half, 4)[:, None]
     points = np.repeat(way[None], len(over), axis=0)  # (4, P, 3)
-    points[:, :, 1 - axis] += -half * over[:, None] if axis else -half * over[:, None]
-    if model.family == "glasses":
-        colour, gloss = np.array(model.colour) * 0.9, model.gloss
-        points[:, : len(way) // 2, 1] = points[:, : len(way) // 2, 1]
-    else:
-        colour, gloss = np.array(model.strap_colour), 0.05
-    seam = np.array([0.8, 1.0, 1.0, 0.8])[:, None, None]
-    return _grid(points, colour * seam, gloss, closed=False)
+    points[..., 1 if upright else 0] -= over
+    glasses = model.family == "glasses"
+    colour = np.array(model.colour) * 0.9 if glasses else np.array(model.strap_colour)
+    seam = np.array([0.75, 1.0, 1.0, 0.75])[:, None, None]
+    return _grid(points, colour * seam, model.gloss if glasses else 0.05, closed=False)
 
 
 def _window_places(dots):
-    """Where camera windows sit on the front, in half-sizes: corners first, then an even ring."""
-    corners = [(-0.72, 0.62), (0.72, 0.62), (-0.74, -0.55), (0.74, -0.55)]
+    """Where camera windows sit on the front, (dots, 2) half-sizes: corners, or an even ring."""
     if dots <= 4:
-        return corners[:dots]
+        return np.array([(-0.72, 0.62), (0.72, 0.62), (-0.74, -0.55), (0.74, -0.55)][:dots])
     turn = np.linspace(0, 2 * np.pi, dots, endpoint=False) + 0.3
     radius = 0.55 + 0.2 * (np.arange(dots) % 2)
-    return list(zip(radius * np.cos(turn), radius * np.sin(turn), strict=True))
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn)], axis=1)
 
 
-def _window(model, across, down, columns=12):
-    """One camera behind dark glass: a small disc on the front, with a lighter rim."""
+def _windows(model, columns=12):
+    """Cameras behind dark glass: small discs on the front, each with a lighter rim."""
     turn = np.linspace(0, 2 * np.pi, columns, endpoint=False)
-    radius = 0.055 * np.array([1.0, 0.8, 0.75, 0.3, 0.01])[:, None]
-    x = across * model.width / 2 + radius * np.cos(turn)
-    y = model.drop + down * model.height / 2 + radius * np.sin(turn)
+    radius = 0.055 * np.array([1.0, 0.8, 0.75, 0.3, 0.01])[:, None]  # (R, 1)
+    disc = np.stack([radius * np.cos(turn), radius * np.sin(turn)], axis=-1)  # (R, A, 2)
+    middle = _window_places(model.dots) * (model.width / 2, model.height / 2) + (0, model.drop)
+    x, y = np.moveaxis(middle[:, None, None] + disc, -1, 0)  # (K, R, A) each
     points = np.stack([x, y, _front(model, x, y)], axis=-1)
     rim = np.array(model.colour) * 0.6
     albedo = np.stack([rim, rim, np.full(3, 0.015), np.full(3, 0.02), np.full(3, 0.07)])
-    return _grid(points, albedo[:, None], 0.3, closed=True)
+    one = _grid_triangles(len(radius), columns, True)
+    triangles = one + (disc[..., 0].size * np.arange(model.dots, dtype=np.int32))[:, None, None]
+    return (
+        points.reshape(-1, 3),
+        np.broadcast_to(albedo[:, None], points.shape).reshape(-1, 3),
+        np.full(x.size, 0.3),
+        triangles.reshape(-1, 3),
+    )
 
 
 def _cable(model, pose, size):
@@ -295,32 +291,53 @@ def _shade(mesh, rotation, model):
 
 
 @numba.njit(cache=True, nogil=True)
+def _normals(points, triangles):
+    """Outward unit normals (V, 3): the mean of the triangles around each vertex, by area."""
+    normals = np.zeros_like(points)
+    for t in range(len(triangles)):
+        a, b, c = triangles[t]
+        ux, uy, uz = points[b] - points[a]
+        vx, vy, vz = points[c] - points[a]
+        for k in (a, b, c):
+            normals[k, 0] += uy * vz - uz * vy
+            normals[k, 1] += uz * vx - ux * vz
+            normals[k, 2] += ux * vy - uy * vx
+    for k in range(len(normals)):
+        normals[k] /= np.sqrt((normals[k] ** 2).sum()) + 1e-12
+    return normals
+
+
+@numba.njit(cache=True, nogil=True)
 def _fill(canvas, points, colours, triangles):
     """Paint triangles that face the viewer into canvas (H, W, 4), the last channel = covered."""
     height, width = canvas.shape[:2]
     for t in range(len(triangles)):
         a, b, c = triangles[t]
-        ax, ay, bx, by, cx, cy = (
-            points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
-        )  # fmt: skip
+        ax, ay, bx, by = points[a, 0], points[a, 1], points[b, 0], points[b, 1]
+        cx, cy = points[c, 0], points[c, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area <= 0:
             continue
         first, last = max(int(min(ay, by, cy)), 0), min(int(max(ay, by, cy)) + 1, height)
         left, right = max(int(min(ax, bx, cx)), 0), min(int(max(ax, bx, cx)) + 1, width)
+        # Shares of a, b and c at a sample; each is linear, so it grows by a constant along a row.
+        grow_a, grow_b = (by - cy) / area, (cy - ay) / area
         for row in range(first, last):
-            y = row + 0.5
+            x, y = left + 0.5, row + 0.5
+            share_a = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / area
+            share_b = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / area
             for column in range(left, right):
-                x = column + 0.5
-                wa = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / area
-                wb = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / area
-                wc = 1 - wa - wb
-                if wa >= -1e-5 and wb >= -1e-5 and wc >= -1e-5:
+                share_c = 1 - share_a - share_b
+                if share_a >= -1e-5 and share_b >= -1e-5 and share_c >= -1e-5:
                     for k in range(3):
                         canvas[row, column, k] = (
-                            wa * colours[a, k] + wb * colours[b, k] + wc * colours[c, k]
+                            share_a * colours[a, k]
+                            + share_b * colours[b, k]
+                            + share_c * colours[c, k]
                         )
                     canvas[row, column, 3] = 1
+                share_a += grow_a
+                share_b += grow_b
 
 
 @numba.njit(cache=True, nogil=True)
@@ -328,15 +345,10 @@ def _shrink(canvas, picture, opacity):
     """Average 2 x 2 samples: colour over the covered ones, opacity over all."""
     for row in range(opacity.shape[0]):
         for column in range(opacity.shape[1]):
-            red = green = blue = covered = np.float32(0)
-            for k in range(4):
-                sample = canvas[2 * row + k // 2, 2 * column + k % 2]
-                red += sample[0]
-                green += sample[1]
-                blue += sample[2]
-                covered += sample[3]
+            block = canvas[2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            covered = block[0, 0, 3] + block[0, 1, 3] + block[1, 0, 3] + block[1, 1, 3]
             if covered > 0:
-                picture[row, column, 0] = red / covered
-                picture[row, column, 1] = green / covered
-                picture[row, column, 2] = blue / covered
                 opacity[row, column] = covered / 4
+                for k in range(3):
+                    total = block[0, 0, k] + block[0, 1, k] + block[1, 0, k] + block[1, 1, k]
+                    picture[k, row, column] = total / covered

@@ -37,14 +37,15 @@ def headset(landmarks, size, model=None):
 def render(landmarks, size, model=None, over=None):
     """Textured, shaded headsets. Returns (picture (N, 3, H, W) in [0, 1], hidden (N, 1, H, W)).
 
-    Arguments as in `headset`; hidden is what `headset` gives, and nothing is painted outside it
-    (black there). over: the faces (N, 3, H, W); with them, the rim's pixels are blended with the
-    face as a camera would, without them they hold the headset's own colour.
+    Arguments as in `headset`; hidden is what `headset` gives, and the picture is black outside it.
+    over: the faces (N, 3, H, W) to paint on; then the picture is the whole occluded picture, and
+    the rim's pixels are blended with the face as a camera would. Pixels that are not hidden are
+    those of the faces, bit by bit.
     """
     picture, opacity = _painted(landmarks, size, model)
     if over is not None:
-        picture, opacity = picture.to(over.device), opacity.to(over.device)
-        picture = torch.where(opacity > 0, opacity * picture + (1 - opacity) * over, picture)
+        picture, opacity = picture.to(over), opacity.to(over)
+        picture = torch.lerp(over, picture, opacity)
     return picture, opacity.gt(0).float()
 
 
@@ -54,11 +55,11 @@ def _painted(landmarks, size, model):
     size = (size, size) if isinstance(size, int) else tuple(size)
     models = [model or Headset()] * len(landmarks) if not isinstance(model, list) else model
     pose = head_pose.fit(landmarks)
-    picture = np.zeros((len(landmarks), *size, 3), np.float32)
+    picture = np.zeros((len(landmarks), 3, *size), np.float32)
     opacity = np.zeros((len(landmarks), *size), np.float32)
     for n, one in enumerate(models):
         paint(one, head_pose.Pose(*(a[n : n + 1] for a in pose)), size, picture[n], opacity[n])
-    return torch.from_numpy(picture).permute(0, 3, 1, 2), torch.from_numpy(opacity)[:, None]
+    return torch.from_numpy(picture), torch.from_numpy(opacity)[:, None]
 
 
 def occlude(faces, hidden, fill="flat", generator=None):
@@ -148,11 +149,10 @@ def occluder(kind="textured", random=True, model=None):
         if random:
             models = [random_headset(generator) for _ in images]
             if kind != "textured":
-                models = [replace(m, strap=False, top_strap=False, cable=0) for m in models]
+                models = [replace(m, dots=0, strap=False, top_strap=False, cable=0) for m in models]
         size = tuple(images.shape[-2:])
         if kind == "textured":
-            picture, hidden = render(landmarks, size, models, over=images)
-            return occlude(images, hidden, picture), hidden.to(images.device)
+            return render(landmarks, size, models, over=images)
         hidden = headset(landmarks, size, models).to(images.device)
         return occlude(images, hidden, kind, generator), hidden
 
