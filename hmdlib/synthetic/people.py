@@ -215,3 +215,10 @@ def write_person(folder, seed, sessions=5, seconds=8, size=(1280, 720), fps=30, 
             report(f"session {session} of {sessions}: {place}")
         write_session(path, seed, session, chosen, seconds, size, fps)
     return paths
+
+
+def render_collection(folder, count, image_size=128, seed=0, workers=None, report=None):
+    """Thousands of identities as a face store; see crowd.render_collection."""
+    from . import crowd
+
+    return crowd.render_collection(folder, count, image_size, seed, workers, report)

@@ -1,0 +1,117 @@
+"""A collection of faces: thousands of synthetic people, each in a few small pictures."""
+
+import json
+import multiprocessing
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hmdlib import InputError
+
+from . import looks, motion, people
+
+EACH = 3
+"""Pictures of one identity: another moment each, the same day."""
+
+FIRST = 100_000
+"""Identities of the crowd are counted from here, apart from the persons that the study ships."""
+
+
+def portraits(identity, count, image_size):
+    """A few head-and-shoulders pictures of one identity.
+
+    Returns images (count, S, S, 3) uint8 and landmarks (count, 68, 2) in their pixels. The head
+    takes some 55 to 62 % of the height, as in the crops of a video.
+    """
+    generator = motion.stream(identity, 0, "portrait")
+    look = looks.passer_by(identity)
+    look = replace(look, shake=0.0, blur=look.blur * 1.5, noise=look.noise * 0.8)
+    times = np.sort(generator.uniform(0, 90, count))
+    performance = motion.perform(identity, 1, times, 0.0)
+    stage = people.scene(identity, 1, look, (image_size, image_size), detail=image_size / 512)
+    images, points = [], []
+    for i in range(count):
+        stage.look = replace(
+            look,
+            scale=generator.uniform(0.55, 0.62) / 23.5,
+            place=(generator.normal(0.5, 0.02), generator.normal(0.47, 0.015)),
+        )
+        performance.translation[i] *= 0.3
+        image, _, _, landmarks = people.shoot(stage, performance, i, generator)
+        images.append(image)
+        points.append(landmarks)
+    return np.array(images), np.array(points)
+
+
+def _start_worker():
+    """Processes share the work: one thread each."""
+    import numba
+
+    numba.set_num_threads(1)
+
+
+def _job(task):
+    return task[0], *portraits(*task[1:])
+
+
+def _about(count, image_size, seed):
+    return {
+        "version": people.VERSION,
+        "kind": "synthetic faces",
+        "count": count,
+        "image_size": image_size,
+        "seed": seed,
+        "identities": -(-count // EACH),
+        "pictures_each": EACH,
+    }
+
+
+def render_collection(folder, count, image_size=128, seed=0, workers=None, report=None):
+    """Thousands of identities as a face store: frames.npy, landmarks.npy, meta.json.
+
+    frames (count, S, S, 3) uint8, landmarks (count, 68, 2) in pixels; EACH pictures a person, side
+    by side. The same count, size and seed give the same pictures, whatever the number of workers
+    (default: one a core). A finished store is left alone, an unfinished one starts anew. report:
+    called with one line now and then. Returns the folder.
+    """
+    if count < 1:
+        raise InputError(f"count={count}: ask for at least one picture")
+    folder, about = Path(folder), _about(count, image_size, seed)
+    meta = folder / "meta.json"
+    if meta.is_file() and json.loads(meta.read_text()) == about:
+        return folder
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    shape = (count, image_size, image_size, 3)
+    frames = np.lib.format.open_memmap(partial / "frames.npy", "w+", np.uint8, shape)
+    landmarks = np.empty((count, 68, 2), np.float32)
+    first = FIRST + 1_000_003 * seed
+    tasks = [
+        (start, first + n, min(EACH, count - start), image_size)
+        for n, start in enumerate(range(0, count, EACH))
+    ]
+    done = 0
+    for start, images, points in _spread(tasks, workers or os.cpu_count()):
+        frames[start : start + len(images)], landmarks[start : start + len(images)] = images, points
+        before, done = done, done + len(images)
+        if report is not None and (done * 10 // count > before * 10 // count):
+            report(f"{done} of {count} synthetic faces")
+    frames.flush()
+    np.save(partial / "landmarks.npy", landmarks)
+    (partial / "meta.json").write_text(json.dumps(about, indent=2))
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
+    return folder
+
+
+def _spread(tasks, workers):
+    """Results of _job over tasks, in any order; without processes where one is enough."""
+    if workers == 1 or len(tasks) < 4:
+        yield from map(_job, tasks)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers, _start_worker) as pool:
+        yield from pool.imap_unordered(_job, tasks, chunksize=4)
