@@ -50,10 +50,9 @@ def _average_face():
 AVERAGE_FACE = _average_face()
 
 # How far each landmark can be trusted to sit still on the skull: brows, lips and chin move, and
-# detectors slide the jaw line along the cheek as the head turns.
-RIGIDITY = np.concatenate(
-    [np.full(17, 0.1), np.full(10, 0.5), np.full(9, 1.0), np.full(12, 1.0), np.full(20, 0.2)]
-)
+# detectors slide the jaw line along the cheek as the head turns. The ends of the jaw, by the ears,
+# lie far behind the eyes and so tell a nod best.
+RIGIDITY = np.array([0.5] * 2 + [0.3] * 13 + [0.5] * 2 + [0.5] * 10 + [1.0] * 21 + [0.4] * 20)
 
 
 class Pose(NamedTuple):

@@ -95,13 +95,15 @@ def paint(model, pose, size, picture, opacity):
 
 @lru_cache(maxsize=64)
 def build(model):
-    """The whole headset as one mesh, its parts in painting order: straps, body, camera windows."""
+    """The whole headset as one mesh, its parts in painting order: straps, body, lenses, cameras."""
     parts = []
     if model.top_strap:
         parts.append(_band(_TOP, 0.11, model, upright=False))
     if model.strap or model.family == "glasses":
         parts.append(_band(_round_the_head(model), model.strap_height / 2, model, upright=True))
     parts.append(_body(model))
+    if model.family == "glasses":
+        parts.append(_lenses(model))
     if model.dots:
         parts.append(_windows(model))
     points, albedo, gloss = (
@@ -135,11 +137,12 @@ def _grid_triangles(rows, columns, closed):
     return pairs.reshape(-1, 3).astype(np.int32)
 
 
-def _outline(model, columns=56):
-    """The front's rim, (columns, 2) in half-sizes: a superellipse, clockwise from the right."""
+@lru_cache
+def _superellipse(corner, columns):
+    """A rim (columns, 2) in half-sizes, clockwise from the right; corner: 1 round .. 0 square."""
     turn = np.linspace(0, 2 * np.pi, columns, endpoint=False)
-    power = max(model.corner, 0.1)
     cos, sin = np.cos(turn), np.sin(turn)
+    power = max(corner, 0.1)
     return np.stack([np.sign(cos) * abs(cos) ** power, np.sign(sin) * abs(sin) ** power], axis=1)
 
 
@@ -156,17 +159,18 @@ def _face(x):
 # The body's rings from the skin to the middle of the front: size beside the rim, how far on the way
 # from skin to front the ring lies, how deep the nose's cut is there, and what it is made of.
 _RUBBER, _SIDE, _FRONT = 0, 1, 2
+_GLASS = np.array([0.05, 0.05, 0.06])
 _RINGS = [(0.80, 0.00, 2.2, _RUBBER), (0.84, 0.25, 1.9, _RUBBER), (0.90, 0.42, 1.3, _RUBBER),
           (0.93, 0.43, 1.1, _SIDE), (0.985, 0.46, 1.0, _SIDE), (1.00, 0.56, 1.0, _SIDE),
           (1.00, 0.78, 1.0, _SIDE), (0.985, 0.90, 1.0, _SIDE), (0.95, 0.97, 1.0, _SIDE),
           (0.91, 0.995, 1.0, _FRONT), (0.85, 1.00, 0.9, _FRONT), (0.72, 1.0, 0.8, _FRONT),
           (0.55, 1.0, 0.6, _FRONT), (0.36, 1.0, 0.4, _FRONT), (0.17, 1.0, 0.2, _FRONT),
-          (0.02, 1.0, 0.0, _FRONT)]  # fmt: skip
+          (0.00, 1.0, 0.0, _FRONT)]  # fmt: skip
 
 
 def _body(model):
     """The box: from the rubber on the skin over the sides and the bevel to the front."""
-    rim = _outline(model)  # (A, 2)
+    rim = _superellipse(model.corner, 56)  # (A, 2)
     size, way, cut, matter = (np.array(column)[:, None] for column in zip(*_RINGS, strict=True))
     x = size * rim[:, 0] * model.width / 2
     x = x * (1 - 0.07 * np.clip(rim[:, 1], 0, 1))  # a little narrower towards the cheeks
@@ -174,30 +178,27 @@ def _body(model):
     y = model.drop + size * rim[:, 1] * model.height / 2 - nose
     z = (1 - way) * _face(x) + way * _front(model, x, y)
     points = np.stack([x, y, z], axis=-1)
-    return _grid(points, *_body_matter(model, matter[:, 0], x, y), closed=True)
+    return _grid(points, *_body_matter(model, matter[:, 0], x), closed=True)
 
 
-def _body_matter(model, matter, x, y):
+def _body_matter(model, matter, x):
     """Albedo (R, A, 3) and gloss (R, A) of each ring."""
     colour = np.array(model.colour)
     side, rubber = colour * 0.82, np.full(3, 0.05)
-    lens = np.array([0.05, 0.05, 0.06])
-    front = {"visor": colour, "goggles": lens + 0.25 * colour, "glasses": lens}[model.family]
+    front = _GLASS + 0.25 * colour if model.family == "goggles" else colour
     albedo = np.stack([rubber, side, front])[matter][:, None] * np.ones((*x.shape, 1))
     gloss = np.array([0.0, 0.5 * model.gloss, model.gloss])[matter][:, None] * np.ones(x.shape)
-    if model.family == "glasses":  # the bar runs over the lenses, and between them
-        bar = (y < model.drop - 0.2 * model.height) | (abs(x) < 0.07)
-        albedo[bar & (matter[:, None] == _FRONT)] = colour
     return albedo, gloss
 
 
 def _round_the_head(model):
     """The strap's way, (P, 3), from the headset's right side (of the picture) back to its left."""
-    half, y = model.width / 2, model.drop - 0.05
+    half = model.width / 2
     side = [(0.93 * half, 0.30), (0.97 * half, 0.0), (0.95, -0.4), (0.93, -0.8), (0.84, -1.25),
             (0.6, -1.65), (0.3, -1.86)]  # fmt: skip
     bend = np.array(side + [(0, -1.92)] + [(-x, z) for x, z in reversed(side)])
-    return np.stack([bend[:, 0], np.full(len(bend), y), bend[:, 1]], axis=1)
+    y = model.drop - 0.05 - 0.1 * np.clip(bend[:, 1], -1, 0)  # sinks towards the ears
+    return np.stack([bend[:, 0], y, bend[:, 1]], axis=1)
 
 
 _TOP = np.array([(0, -0.6, 0.4), (0, -0.85, 0.2), (0, -1.08, -0.1), (0, -1.22, -0.45),
@@ -226,23 +227,35 @@ def _window_places(dots):
     return np.stack([radius * np.cos(turn), radius * np.sin(turn)], axis=1)
 
 
-def _windows(model, columns=12):
-    """Cameras behind dark glass: small discs on the front, each with a lighter rim."""
-    turn = np.linspace(0, 2 * np.pi, columns, endpoint=False)
-    radius = 0.055 * np.array([1.0, 0.8, 0.75, 0.3, 0.01])[:, None]  # (R, 1)
-    disc = np.stack([radius * np.cos(turn), radius * np.sin(turn)], axis=-1)  # (R, A, 2)
-    middle = _window_places(model.dots) * (model.width / 2, model.height / 2) + (0, model.drop)
+def _windows(model):
+    """Cameras behind dark glass: small discs, each with a lighter rim."""
+    rim = np.array(model.colour) * 0.6
+    albedo = np.stack([rim, rim, 0.3 * _GLASS, 0.4 * _GLASS, 1.4 * _GLASS])
+    rings = np.array([1.0, 0.8, 0.75, 0.3, 0.0])
+    return _discs(model, _window_places(model.dots), (0.055, 0.055), 1.0, rings, albedo, 0.3)
+
+
+def _lenses(model):
+    """The dark lenses of glasses: two wide discs under the bar."""
+    half = (0.225 * model.width, 0.34 * model.height)
+    rings = np.array([1.0, 0.95, 0.8, 0.6, 0.4, 0.2, 0.0])
+    albedo = np.repeat(_GLASS[None], len(rings), axis=0)
+    return _discs(model, np.array([(-0.49, 0.12), (0.49, 0.12)]), half, 0.4, rings, albedo, 0.8)
+
+
+def _discs(model, places, half, corner, rings, albedo, gloss, columns=24):
+    """Flat patches on the front, one at each of places (K, 2) half-sizes; albedo (R, 3) by ring."""
+    rim = _superellipse(corner, columns) * half
+    disc = rings[:, None, None] * rim  # (R, A, 2)
+    middle = places * (model.width / 2, model.height / 2) + (0, model.drop)
     x, y = np.moveaxis(middle[:, None, None] + disc, -1, 0)  # (K, R, A) each
     points = np.stack([x, y, _front(model, x, y)], axis=-1)
-    rim = np.array(model.colour) * 0.6
-    albedo = np.stack([rim, rim, np.full(3, 0.015), np.full(3, 0.02), np.full(3, 0.07)])
-    one = _grid_triangles(len(radius), columns, True)
-    triangles = one + (disc[..., 0].size * np.arange(model.dots, dtype=np.int32))[:, None, None]
+    first = (disc[..., 0].size * np.arange(len(places), dtype=np.int32))[:, None, None]
     return (
         points.reshape(-1, 3),
         np.broadcast_to(albedo[:, None], points.shape).reshape(-1, 3),
-        np.full(x.size, 0.3),
-        triangles.reshape(-1, 3),
+        np.full(x.size, gloss),
+        (_grid_triangles(len(rings), columns, True) + first).reshape(-1, 3),
     )
 
 
@@ -279,8 +292,8 @@ def _shade(mesh, rotation, model):
     normals = mesh.normals @ rotation.T.astype(np.float32)
     lamp = np.array(model.light, np.float32)
     lamp /= np.linalg.norm(lamp)
-    sky = 0.50 - 0.22 * normals[:, 1]  # y points down
-    direct = np.maximum(normals @ lamp, 0) * 0.62
+    sky = 0.46 - 0.20 * normals[:, 1]  # y points down
+    direct = np.maximum(normals @ lamp, 0) * 0.50
     mirrored = 2 * normals[:, 2:] * normals - np.array([0, 0, 1], np.float32)
     window = np.clip((mirrored @ lamp - 0.72) / 0.2, 0, 1)
     room = np.clip(0.16 - 0.25 * mirrored[:, 1], 0, 0.4)

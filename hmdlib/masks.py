@@ -93,8 +93,10 @@ def _uniform(generator, shape):
 
 
 # Real headsets are dark or light, rarely in between: (red, green, blue), brightness spread.
-_COLOURS = [(0.86, 0.86, 0.85), (0.80, 0.80, 0.82), (0.15, 0.15, 0.16), (0.07, 0.07, 0.08),
-            (0.28, 0.29, 0.31), (0.16, 0.18, 0.24)]  # fmt: skip
+_COLOURS = [
+    (0.86, 0.86, 0.85), (0.78, 0.78, 0.80), (0.19, 0.19, 0.20), (0.11, 0.11, 0.12),
+    (0.30, 0.31, 0.33), (0.17, 0.19, 0.25),
+]  # fmt: skip
 
 
 def random_headset(generator, families=("visor", "visor", "visor", "goggles", "glasses")):
@@ -107,8 +109,6 @@ def random_headset(generator, families=("visor", "visor", "visor", "goggles", "g
     family = families[int(u[0] * len(families))]
     usual = FAMILIES[family]
     colour = _COLOURS[int(u[1] * len(_COLOURS))]
-    if family == "glasses":
-        colour = _COLOURS[int(u[1] * 4)]
     colour = tuple(
         min(max(c * (0.85 + 0.3 * u[2]) + 0.03 * (u[3] - 0.5), 0.02), 0.95) for c in colour
     )
@@ -123,13 +123,13 @@ def random_headset(generator, families=("visor", "visor", "visor", "goggles", "g
         notch=usual["notch"] * (0.5 + u[10]),
         colour=colour,
         gloss=usual["gloss"] * (0.3 + 1.2 * u[11]),
-        dots=(0, 2, 4, 4, 6, 14)[int(u[12] * 6)] if family == "visor" else 0,
+        dots=(0, 2, 4, 4, 4, 9)[int(u[12] * 6)] if family == "visor" else 0,
         strap=u[13] < 0.8,
         top_strap=u[14] < 0.3 and family == "visor",
         strap_colour=(0.12, 0.12, 0.13) if u[15] < 0.7 else (0.7, 0.7, 0.71),
         cable=0 if u[16] < 0.6 else (-1 if u[16] < 0.8 else 1),
         light=(1.6 * (u[17] - 0.5), -0.2 - 0.8 * u[18], 0.35 + 0.4 * u[19]),
-        brightness=0.75 + 0.45 * u[20],
+        brightness=0.7 + 0.4 * u[20],
     )
 
 
