@@ -1,0 +1,229 @@
+"""Frames and sound in and out of video files (PyAV), any container, as a viewer sees them."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace
+
+from hmdlib import InputError
+
+UNSPECIFIED = 2  # FFmpeg's number for a colour space that nobody named
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video is, after its rotation and pixel shape are applied.
+
+    frames_estimate: what the container says (0 = it does not say). rotation: degrees, counted
+    clockwise, by which a player turns the stored frames.
+    """
+
+    path: Path
+    width: int
+    height: int
+    fps: float
+    frames_estimate: int
+    rotation: int
+    has_sound: bool
+    codec: str
+
+
+def probe(path):
+    """Look at a video without reading it all; the first frame must decode.
+
+    Raises InputError for a file that is missing, empty, truncated, no video, or without a frame.
+    """
+    path = Path(path)
+    with _open(path) as container:
+        stream = container.streams.best("video")
+        frame = next(_decode(container, stream), None)
+        if frame is None:
+            raise InputError(
+                f"{path}: not one frame can be decoded; the file is truncated: copy it"
+            )
+        height, width = _upright(frame, stream).shape[:2]
+        fps = float(stream.average_rate or stream.guessed_rate or 25)
+        return VideoInfo(
+            path, width, height, fps, _count(container, stream, fps), -int(frame.rotation) % 360,
+            bool(container.streams.audio), stream.codec_context.name,
+        )  # fmt: skip
+
+
+def read(path, every=1):
+    """Stream a video's frames, one in memory at a time.
+
+    every: yield each every-th frame only (the 0th first). Yields (image, time): image (H, W, 3)
+    uint8 RGB, turned as a player would turn it and with square pixels; time in seconds since the
+    first frame, from the frame's own time stamp, so variable frame rates keep their pace.
+    Damaged frames are left out; a truncated file ends early. Raises InputError like probe.
+    """
+    path = Path(path)
+    with _open(path) as container:
+        stream = container.streams.best("video")
+        fps = float(stream.average_rate or stream.guessed_rate or 25)
+        start, index = None, -1
+        for index, frame in enumerate(_decode(container, stream)):
+            time = index / fps if frame.time is None else frame.time
+            start = time if start is None else start
+            if index % every == 0:
+                yield _upright(frame, stream), time - start
+        if index < 0:
+            raise InputError(
+                f"{path}: not one frame can be decoded; the file is truncated: copy it"
+            )
+
+
+def write(path, images, fps, sound_from=None, crf=18, times=None):
+    """Write an H.264 mp4 (yuv420p, BT.709) that every player opens; whole or not at all.
+
+    images: iterable of (H, W, 3) uint8 RGB, all of one size; an odd size gains one repeated row or
+    column, since yuv420p has none. sound_from: a file whose sound is added (AAC), cut at the last
+    frame. crf: x264's quality, 18 looks lossless. times: seconds of each frame, for a variable
+    frame rate; else every frame lasts 1 / fps. Returns the path. Raises InputError on no images.
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as output:
+            sound = av.open(str(sound_from)) if sound_from is not None else None
+            try:
+                _write_streams(
+                    output, images, Fraction(fps).limit_denominator(2002), crf, times, sound
+                )
+            finally:
+                if sound is not None:
+                    sound.close()
+        partial.replace(path)
+    except StopIteration:
+        raise InputError(f"{path}: no image was given, so no video is written") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _open(path):
+    """Open a container that holds video, or say in one line why not."""
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty (0 bytes); copy it again")
+    try:
+        container = av.open(str(path))
+    except av.error.FFmpegError:
+        with open(path, "rb") as file:
+            known = file.read(12)[4:8] in (b"ftyp", b"moov", b"mdat")
+        what = "truncated: its index is missing" if known else "not a video that can be read"
+        raise InputError(f"{path}: {what}; copy or export it again (mp4, mov, mkv, webm)") from None
+    if not container.streams.video:
+        container.close()
+        raise InputError(f"{path}: holds no video; export it again as mp4")
+    return container
+
+
+def _decode(container, stream):
+    """All frames that decode; damaged packets and frames are passed over, a cut-off end is an
+    end."""
+    stream.thread_type = "AUTO"
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.error.FFmpegError):
+            return
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            continue
+        yield from (frame for frame in frames if not frame.is_corrupt)
+
+
+def _upright(frame, stream):
+    """A decoded frame as (H, W, 3) uint8 RGB, with square pixels, turned as the container says."""
+    space = int(frame.colorspace)
+    if space == UNSPECIFIED:  # what players assume
+        space = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
+    width = round(frame.width * float(stream.sample_aspect_ratio or 1))
+    rgb = frame.reformat(width=width, format="rgb24", src_colorspace=space)
+    return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), round(frame.rotation / 90)))
+
+
+def _count(container, stream, fps):
+    if stream.frames:
+        return stream.frames
+    if stream.duration is not None:
+        return round(float(stream.duration * stream.time_base) * fps)
+    return round(container.duration / av.time_base * fps) if container.duration else 0
+
+
+def _write_streams(output, images, fps, crf, times, sound):
+    images = iter(images)
+    first = next(images)
+    height, width = first.shape[:2]
+    video = output.add_stream("libx264", rate=fps, options={"crf": str(crf), "preset": "fast"})
+    video.width, video.height, video.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+    video.codec_context.colorspace = Colorspace.ITU709
+    video.codec_context.time_base = Fraction(1, 90000)
+    audio = _Sound(output, sound) if sound is not None and sound.streams.audio else None
+    for index, image in enumerate(_chain(first, images)):
+        time = Fraction(index) / fps if times is None else Fraction(float(times[index]))
+        frame = _yuv(image)
+        frame.pts, frame.time_base = round(time * 90000), Fraction(1, 90000)
+        output.mux(video.encode(frame))
+        if audio is not None:
+            audio.write_until(time + 1 / fps)
+    output.mux(video.encode(None))
+    if audio is not None:
+        audio.close()
+
+
+def _chain(first, rest):
+    yield first
+    yield from rest
+
+
+def _yuv(image):
+    """(H, W, 3) uint8 RGB as a yuv420p frame of even size, BT.709 for every player to agree on."""
+    height, width = image.shape[:2]
+    if height % 2 or width % 2:
+        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+    frame.colorspace = Colorspace.ITU709
+    return frame
+
+
+class _Sound:
+    """The sound of one file, encoded bit by bit into another, beside its pictures."""
+
+    def __init__(self, output, source):
+        stream = source.streams.audio[0]
+        self.output = output
+        self.encoder = output.add_stream("aac", rate=min(stream.rate, 48000))
+        self.encoder.layout = "stereo" if stream.channels > 1 else "mono"
+        self.resampler = av.AudioResampler("fltp", self.encoder.layout, self.encoder.rate)
+        self.frames = source.decode(stream)
+        video = source.streams.video
+        first = video[0].start_time if video else None  # sound counts from the first picture
+        self.start = Fraction(0) if first is None else first * video[0].time_base
+        self.ended = False
+
+    def write_until(self, time):
+        """Encode on until the sound has reached `time` seconds."""
+        reached = Fraction(-1)
+        while not self.ended and reached < time:
+            try:
+                frame = next(self.frames)
+            except (StopIteration, av.error.FFmpegError):
+                self.ended = True
+                return
+            reached = frame.pts * frame.time_base - self.start
+            frame.pts = round(reached / frame.time_base)
+            for piece in self.resampler.resample(frame):
+                self.output.mux(self.encoder.encode(piece))
+
+    def close(self):
+        self.output.mux(self.encoder.encode(None))
