@@ -1,0 +1,246 @@
+"""Three ways to find faces and their 68 landmarks, behind one call."""
+
+import contextlib
+import ctypes
+import functools
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hmdlib import InputError, device, weights
+
+# The mesh vertices whose mean stands for each iBUG point, one group a line; on the mesh of a
+# neutral face the jaw's nine points a side divide the line from the temple (127) to the chin (152)
+# evenly.
+MEDIAPIPE_TO_68 = np.array([
+    (127, 127), (234, 93), (93, 132), (132, 58), (172, 172), (136, 136), (150, 149), (176, 176),
+    (152, 152),
+    (400, 400), (379, 378), (365, 365), (397, 397), (361, 288), (323, 361), (454, 323), (356, 356),
+    (70, 70), (63, 63), (105, 105), (66, 66), (107, 107),          # its right brow, outer end first
+    (336, 336), (296, 296), (334, 334), (293, 293), (300, 300),    # its left brow, inner end first
+    (168, 6), (197, 197), (5, 5), (1, 4),                          # bridge of the nose to its tip
+    (98, 98), (97, 97), (2, 2), (326, 326), (327, 327),            # under the nostrils
+    (33, 33), (160, 160), (158, 158), (133, 133), (153, 153), (144, 144),
+    (362, 362), (385, 385), (387, 387), (263, 263), (373, 373), (380, 380),
+    (61, 61), (39, 39), (37, 37), (0, 0), (267, 267), (269, 269), (291, 291),
+    (321, 405), (314, 314), (17, 17), (84, 84), (91, 181),         # lower outer lip, left to right
+    (78, 78), (81, 81), (13, 13), (311, 311), (308, 308), (402, 402), (14, 14), (178, 178),
+])  # fmt: skip
+"""(68, 2): pairs of MediaPipe's 478 points (468 of the face mesh, 10 of the irises)."""
+
+LANDMARKER, FAN, S3FD = "face_landmarker.task", "2DFAN4-11f355bf06.pth.tar", "s3fd-619a316812.pth"
+NO_FACES = np.zeros((0, 68, 2), np.float32)
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Finds every face in each of some frames.
+
+    name: "sidecar", "face-alignment" or "mediapipe". note: why this one was taken. Called with
+    images (N, H, W, 3) uint8 and the first one's index in the video, it returns a list of N arrays
+    (K, 68, 2) float32, K faces each (K may be 0): (x, y) in pixels, where the picture's corner is
+    (0, 0) and the first pixel's middle (0.5, 0.5), in iBUG-68 order.
+    """
+
+    name: str
+    note: str
+    find: Callable
+
+    def __call__(self, images, first_index=0):
+        return self.find(images, first_index)
+
+
+def detector(name="auto", video=None):
+    """Choose who finds the faces.
+
+    name: "sidecar" (the truth that a synthetic person's video brings along), "face-alignment",
+    "mediapipe", or "auto": the first of these that works here. video: the video's path, for its
+    sidecar. Models load at the first call. Raises InputError when none works, saying what each
+    needs.
+    """
+    makers = {"sidecar": _Sidecar, "face-alignment": _FaceAlignment, "mediapipe": _MediaPipe}
+    if name != "auto" and name not in makers:
+        raise InputError(f"detector={name!r}: choose one of auto, {', '.join(makers)}")
+    missing = []
+    for kind in makers if name == "auto" else [name]:
+        try:
+            found = makers[kind](video)
+        except InputError as error:
+            missing.append(f"{kind}: {error}")
+        else:
+            note = "asked for" if name != "auto" else "the best that works here"
+            return Detector(kind, "; ".join([note, *(f"not {why}" for why in missing)]), found)
+    raise InputError(f"detector={name!r} does not work here. " + " | ".join(missing))
+
+
+def sidecar_path(video):
+    """Where a synthetic person's truth lies: session_1.mp4 -> session_1.truth.npz."""
+    return Path(video).with_suffix(".truth.npz")
+
+
+class _Sidecar:
+    """The landmarks that the renderer wrote beside its video."""
+
+    def __init__(self, video):
+        path = None if video is None else sidecar_path(video)
+        if path is None or not path.is_file():
+            raise InputError(f"{path or 'no video given'}: no sidecar with the truth")
+        try:
+            with np.load(path, allow_pickle=False) as truth:
+                self.landmarks = truth["landmarks"].astype(np.float32)  # (N, 68, 2)
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise InputError(f"{path}: not a readable sidecar ({error}); render it again") from None
+
+    def __call__(self, images, first_index):
+        points = self.landmarks[first_index : first_index + len(images)]
+        found = [one[None] if np.isfinite(one).all() else NO_FACES for one in points]
+        return found + [NO_FACES] * (len(images) - len(found))
+
+
+class _MediaPipe:
+    """MediaPipe's landmarker: 478 points, some 10 ms a frame; up to five faces, so that a bystander
+    in front does not hide the person."""
+
+    def __init__(self, video=None):
+        self.path = weights.find(LANDMARKER)
+
+    def __call__(self, images, first_index):
+        landmarker = _landmarker(self.path)
+        return [self._find(landmarker, image) for image in images]
+
+    @staticmethod
+    def _find(landmarker, image):
+        import mediapipe
+
+        picture = mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(image))
+        faces = landmarker.detect(picture).face_landmarks
+        points = np.array([[(p.x, p.y) for p in face] for face in faces], np.float32)
+        if not len(points):
+            return NO_FACES
+        points = points * np.float32([image.shape[1], image.shape[0]])  # (K, 478, 2)
+        return points[:, MEDIAPIPE_TO_68].mean(axis=2)
+
+
+@functools.cache
+def _landmarker(path, faces=5):
+    """Load MediaPipe's landmarker once a process, quietly."""
+    with _quiet():
+        import mediapipe
+        from mediapipe.tasks.python import BaseOptions, vision
+
+        options = vision.FaceLandmarkerOptions(
+            base_options=BaseOptions(model_asset_buffer=path.read_bytes()), num_faces=faces
+        )
+        landmarker = vision.FaceLandmarker.create_from_options(options)
+        blank = np.zeros((64, 64, 3), np.uint8)  # it also talks at its first picture
+        landmarker.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, blank))
+    # Its clean-up fails, loudly, when it comes at interpreter exit: keep it from ever being called.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
+    return landmarker
+
+
+class _FaceAlignment:
+    """face-alignment's 68-point network behind its S3FD face detector (Bulat & Tzimiropoulos 2017).
+
+    Its own batch call goes frame by frame, tests each face twice and compiles for minutes; here the
+    faces of a batch of frames go through the network together, once.
+    """
+
+    def __init__(self, video=None, side=480):
+        self.paths = weights.find(FAN), weights.find(S3FD)
+        self.side, self.boxes, self.network = side, None, None
+
+    def __call__(self, images, first_index):
+        if self.network is None:
+            self._load()
+        found = [self._boxes(image) for image in images]
+        crops, places = [], []
+        for image, boxes in zip(images, found, strict=True):
+            for box in boxes:
+                center, scale = self._place(box)
+                crops.append(self.utils.crop(image, center, scale))
+                places.append((center, scale))
+        points = self._landmarks(crops, places)
+        ends = np.cumsum([len(boxes) for boxes in found])
+        return np.split(points, ends[:-1])
+
+    def _load(self):
+        import torch
+        from face_alignment import utils
+        from face_alignment.detection.sfd import FaceDetector
+        from face_alignment.models import FAN as Network
+
+        self.utils, self.device = utils, str(device())
+        self.network = Network(4)
+        self.network.load_state_dict(
+            torch.load(self.paths[0], map_location="cpu", weights_only=True)
+        )
+        self.network.to(self.device).eval()
+        self.boxes = FaceDetector(self.device, path_to_detector=str(self.paths[1]))
+
+    def _boxes(self, image):
+        """Face boxes (x1, y1, x2, y2, score); searched in a small copy, since S3FD is slow."""
+        from PIL import Image
+
+        factor = max(1.0, max(image.shape[:2]) / self.side)
+        size = round(image.shape[1] / factor), round(image.shape[0] / factor)
+        small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+        return [
+            np.append(np.array(b[:4]) * factor, b[4]) for b in self.boxes.detect_from_image(small)
+        ]
+
+    def _place(self, box):
+        """The network's own framing of a face box: centre a little above the middle, and scale."""
+        width, height = box[2] - box[0], box[3] - box[1]
+        center = np.array([box[0] + width / 2, box[1] + height / 2])
+        center[1] -= self.utils.CENTER_Y_OFFSET * height
+        return center, (width + height) / self.utils.REFERENCE_SCALE
+
+    def _landmarks(self, crops, places, batch=16):
+        import torch
+
+        points = [NO_FACES]
+        for start in range(0, len(crops), batch):
+            stack = torch.from_numpy(np.stack(crops[start : start + batch])).permute(0, 3, 1, 2)
+            with torch.inference_mode():
+                heat = self.network(stack.to(self.device).float() / 255)
+            heat = (heat[-1] if isinstance(heat, list) else heat).float().cpu().numpy()
+            points += [
+                _peaks(one, *place) for one, place in zip(heat, places[start:], strict=False)
+            ]
+        return np.concatenate(points)
+
+
+def _peaks(heat, center, scale):
+    """Heat maps (68, 64, 64) of a face framed at `center`, `scale` -> (1, 68, 2) picture pixels.
+
+    The peak is refined by a quarter pixel towards its higher neighbour, as the network's authors
+    do, without their rounding to whole picture pixels, which makes landmarks jump.
+    """
+    count, size, _ = heat.shape
+    rows, columns = np.unravel_index(heat.reshape(count, -1).argmax(1), (size, size))
+    points = np.stack([columns, rows], axis=1).astype(np.float32)
+    for point, row, column, one in zip(points, rows, columns, heat, strict=True):
+        if 0 < row < size - 1 and 0 < column < size - 1:
+            point[0] += 0.25 * np.sign(one[row, column + 1] - one[row, column - 1])
+            point[1] += 0.25 * np.sign(one[row + 1, column] - one[row - 1, column])
+    framed = (points + 0.5) / size - 0.5  # of the square, counted from its middle
+    return (framed * (200 * scale) + center).astype(np.float32)[None]
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Send what C++ libraries print at start to nowhere: file descriptor 2 itself is swapped."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
