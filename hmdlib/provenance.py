@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hmdlib import ROOT
 
-NOT_THE_METHOD = {"study", "running", "batch", "provenance", "report", "__main__"}
+NOT_THE_METHOD = {"study", "running", "batch", "provenance", "report", "pages", "__main__"}
 """Modules that run and show the study: a change in them changes no result."""
 
 

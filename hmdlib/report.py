@@ -120,7 +120,11 @@ def notebook_section(results, place, entry):
     """One notebook: question, numbers, figures, tables, links."""
     title, question = title_and_question(place)
     subject = place.parent.name
-    parts = [f"<section id='{escape(subject)}-{escape(place.name)}'><h2>{escape(title)}</h2>"]
+    parts = [f"<section id='{escape(subject)}-{escape(place.name)}'>"]
+    if "seconds" in entry:
+        cost = f"{minutes(entry['seconds'])}, {entry['peak_mib']} MiB at most"
+        parts.append(f"<p class='quiet cost'>{cost}</p>")
+    parts.append(f"<h2>{escape(title)}</h2>")
     if question:
         parts.append(f"<p class=question>{escape(question)}</p>")
     if entry.get("error"):
@@ -245,8 +249,11 @@ def nice(value):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{escape(name)} {nice(entry)}" for name, entry in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(nice(entry) for entry in value)
+        between = "<br>" if value and isinstance(value[0], dict) else ", "
+        return between.join(nice(entry) for entry in value)
     try:
         number = float(value)
     except ValueError:
@@ -276,17 +283,6 @@ def table(head, rows, raw=False):
 
 def escape(text):
     return html.escape(str(text), quote=True)
-
-
-def render_page(notebook):
-    """An executed notebook as an HTML page beside it, to read without Jupyter; returns the path."""
-    from nbconvert import HTMLExporter
-
-    exporter = HTMLExporter(template_name="lab")
-    body, _ = exporter.from_filename(str(notebook))
-    path = Path(notebook).with_suffix(".html")
-    path.write_text(body)
-    return path
 
 
 PAGE = """<!doctype html>

@@ -5,7 +5,7 @@ import json
 import shutil
 from datetime import datetime
 
-from hmdlib import ROOT, InputError, provenance, report, study
+from hmdlib import ROOT, InputError, pages, provenance, report, study
 from hmdlib.batch import Stopped, Watch, execute, minutes, python_kernel
 
 VIDEO_KINDS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".npz"}
@@ -225,7 +225,7 @@ def run_one(book, parameters, place, keys, origin, say):
     page["metadata"].get("papermill", {}).update(input_path=book.path.name, output_path="")
     study.write_json(place / f"{book.name}.ipynb", page)
     partial.unlink()
-    report.render_page(place / f"{book.name}.ipynb")
+    pages.render_page(place / f"{book.name}.ipynb")
     made = [path for path in place.rglob("*") if not path.name.startswith(("checkpoint", "state"))]
     state = {
         **keys,

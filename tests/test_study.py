@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import hmdlib
-from hmdlib import InputError, __main__, batch, provenance, report, running, study
+from hmdlib import InputError, __main__, batch, pages, provenance, report, running, study
 
 OWN = 'profile: str = "x"\nsubject: str = "synthetic_1"\nresults: str = "results"\n'
 WRITE = "study.write_metrics(out, {'answer': answer})"
@@ -424,3 +424,10 @@ def test_verdict_compares_the_paper_with_the_baseline(tmp_path):
 )  # fmt: skip
 def test_values_are_shown_to_read(value, text):
     assert report.nice(value) == text
+
+
+def test_equations_are_pictures_and_money_and_code_are_not():
+    drawn = pages.draw_equations("The $m$ maps:\n\n$$F = a\n* b$$ and `$x$`, $5 or $6, \\$z$.")
+    assert drawn.count('<img src="data:image/svg+xml;base64,') == 2
+    assert drawn.endswith(" and `$x$`, $5 or $6, \\$z$.")
+    assert pages.draw_equations(r"$\nothing{known}$") == r"$\nothing{known}$"
