@@ -11,7 +11,7 @@ import numpy as np
 
 from hmdlib import InputError
 
-from . import looks, motion, people
+from . import head, looks, motion, people
 
 EACH = 3
 """Pictures of one identity: another moment each, the same day."""
@@ -20,24 +20,25 @@ FIRST = 100_000
 """Identities of the crowd are counted from here, apart from the persons that the study ships."""
 
 
-def portraits(identity, count, image_size):
+def portraits(seed, count, image_size):
     """A few head-and-shoulders pictures of one identity.
 
     Returns images (count, S, S, 3) uint8 and landmarks (count, 68, 2) in their pixels. The head
     takes some 55 to 62 % of the height, as in the crops of a video.
     """
-    generator = motion.stream(identity, 0, "portrait")
+    generator = motion.stream(seed, 0, "portrait")
+    identity = head.Identity.from_seed(seed, texture_size=256)
     look = looks.passer_by(identity)
     look = replace(look, shake=0.0, blur=look.blur * 1.5, noise=look.noise * 0.8)
     times = np.sort(generator.uniform(0, 90, count))
-    performance = motion.perform(identity, 1, times, 0.0)
-    stage = people.scene(identity, 1, look, (image_size, image_size), detail=image_size / 512)
+    performance = motion.perform(seed, 1, times, 0.0)
+    stage = people.scene(identity, 1, look, (image_size, image_size), detail=0.3 * image_size / 128)
     images, points = [], []
     for i in range(count):
         stage.look = replace(
             look,
-            scale=generator.uniform(0.55, 0.62) / 23.5,
-            place=(generator.normal(0.5, 0.02), generator.normal(0.47, 0.015)),
+            scale=generator.uniform(0.60, 0.67) / 23.5,
+            place=(generator.normal(0.5, 0.02), generator.normal(0.48, 0.015)),
         )
         performance.translation[i] *= 0.3
         image, _, _, landmarks = people.shoot(stage, performance, i, generator)

@@ -14,19 +14,8 @@ from scipy.spatial import cKDTree
 from . import torso
 from .raster import HAIR, Material, Mesh
 
-COLOURS = {
-    "black": (0.012, 0.010, 0.009),
-    "dark brown": (0.035, 0.021, 0.013),
-    "brown": (0.075, 0.043, 0.023),
-    "light brown": (0.155, 0.092, 0.048),
-    "auburn": (0.13, 0.047, 0.018),
-    "red": (0.24, 0.085, 0.026),
-    "dark blond": (0.24, 0.16, 0.085),
-    "blond": (0.42, 0.30, 0.165),
-    "grey": (0.22, 0.215, 0.205),
-    "white": (0.55, 0.545, 0.53),
-}
-"""Diffuse colours of hair in linear light."""
+WHITE = np.array([0.55, 0.545, 0.53])
+"""Hair without pigment, in linear light."""
 
 #            azimuth  y of the hairline for a skull from chin -9.4 to crown 13 (cm)
 HAIRLINE = (
@@ -82,7 +71,9 @@ class Style:
 
 
 STYLES = {
-    "crop": Style(top=2.6, sides=1.1, back=1.0, rise=0.42, backward=-0.6, down=0.25, lift=0.7),
+    "crop": Style(
+        clump=0.35, top=2.6, sides=1.1, back=1.0, rise=0.42, backward=-0.6, down=0.25, lift=0.7
+    ),
     "buzz": Style(top=0.8, sides=0.55, back=0.5, rise=0.6, lift=0.25, clump=0.1, down=0.2),
     "side parting": Style(
         top=7.5, sides=2.4, back=2.2, rise=0.22, part=3.4, side=1.3, backward=0.30, lift=1.5
@@ -103,12 +94,31 @@ STYLES = {
         frizz=0.25,
     ),
     "bob": Style(
-        top=20, sides=13, back=12, rise=0.12, part=2.4, side=1.0, down=0.7, gravity=0.7, lift=1.5
+        backward=0.5,
+        top=20,
+        sides=13,
+        back=12,
+        rise=0.12,
+        part=2.4,
+        side=1.0,
+        down=0.7,
+        gravity=0.7,
+        lift=1.5,
     ),
     "long": Style(
-        top=42, sides=36, back=34, rise=0.1, part=0.8, side=1.0, down=0.7, gravity=0.8, lift=1.4
+        backward=0.5,
+        top=42,
+        sides=36,
+        back=34,
+        rise=0.1,
+        part=0.8,
+        side=1.0,
+        down=0.7,
+        gravity=0.8,
+        lift=1.4,
     ),
     "wavy": Style(
+        backward=0.5,
         top=38,
         sides=32,
         back=30,
@@ -124,6 +134,7 @@ STYLES = {
         forward=0.7,
     ),
     "bun": Style(
+        clump=0.15,
         top=26,
         sides=22,
         back=22,
@@ -134,6 +145,7 @@ STYLES = {
         frizz=0.04,
     ),
     "ponytail": Style(
+        clump=0.15,
         top=26,
         sides=22,
         back=22,
@@ -153,20 +165,20 @@ STYLES = {
     ),
 }
 
-SHORT = ("crop", "side parting", "swept back", "quiff", "curls", "buzz", "receding")
-LONG = ("bob", "long", "wavy", "bun", "ponytail")
 FAMILIES = (
-    ("side parting", "swept back", "quiff", "crop"),
-    ("crop", "side parting"),
-    ("long", "wavy", "ponytail", "bun"),
-    ("bob",),
-    ("curls",),
-    ("receding",),
-    ("buzz", "crop"),
-    ("horseshoe", "bald"),
-    ("bald",),
+    (("side parting", "swept back", "quiff", "crop"), 0.42, 0.0),
+    (("crop", "side parting"), 0.22, 0.02),
+    (("buzz", "crop"), 0.14, 0.0),
+    (("receding",), 0.08, 0.0),
+    (("horseshoe",), 0.06, 0.0),
+    (("bald",), 0.05, 0.0),
+    (("curls",), 0.10, 0.14),
+    (("long", "wavy", "ponytail", "bun"), 0.03, 0.54),
+    (("bob",), 0.0, 0.20),
+    (("ponytail", "bun"), 0.0, 0.12),
 )
-"""Styles that one person may wear within a month: same hair, combed, tied or cut a little anew."""
+"""Styles that one person may wear within a month (the same hair, combed, tied or cut a little
+anew), and how common they are among men and among women."""
 
 
 class Skull:
@@ -284,7 +296,7 @@ def beside_face(points, side, scale):
     """
     x, y, z = points.T
     before = (z > -1.5) & (y < 9.0 * scale)
-    edge = 6.3 * np.clip((8.8 * scale - y) / 2.8, 0, 1) ** 0.6
+    edge = np.interp(y / scale, (-9, -3, 4, 6.4, 8.0, 8.7), (5.8, 6.6, 6.9, 6.2, 4.2, 0))
     x[before] = np.where(side > 0, np.maximum(x, edge), np.minimum(x, -edge))[before]
 
 
@@ -391,6 +403,16 @@ def curl(generator, points, style, lock, length):
     return points + size[None, :, None] * offset
 
 
+def clear_of_face(points, style):
+    """Which strands (S,) leave forehead, face and throat free."""
+    x, y, z = points[..., 0], points[..., 1], points[..., 2]
+    face = (z > -2) & (y < 7.2) & (np.abs(x) < 5.2) & (y > -8)
+    throat = (z > -4.5) & (np.abs(x) < 5.6) & (y <= -8) & (y > -18)
+    if style.gravity < 0.3:
+        return ~(face & (y < 6.3)).any(1)
+    return ~(face | throat).any(1)
+
+
 def knot(generator, style, count, steps):
     """The bun, or the tail, behind the tie: (S, steps, 3)."""
     gather = np.asarray(style.gather)
@@ -431,23 +453,25 @@ class Hair:
 
 def tint(generator, colour, grey, lock, count):
     """Each strand's colour (S, 3): varied by lock and by hair, some of them grey."""
-    colour = np.asarray(COLOURS[colour] if isinstance(colour, str) else colour)
+    colour = np.asarray(colour)
     locks = np.exp(generator.normal(0, 0.10, lock.max() + 1))[lock]
     each = np.exp(generator.normal(0, 0.09, count))
     colours = colour * (locks * each)[:, None] * np.exp(generator.normal(0, 0.03, (count, 3)))
     old = generator.random(count) < grey
-    colours[old] = np.array(COLOURS["white"]) * generator.uniform(0.6, 1.0, (old.sum(), 1))
+    colours[old] = WHITE * generator.uniform(0.6, 1.0, (old.sum(), 1))
     return np.clip(colours, 0.004, 0.8).astype(np.float32)
 
 
-def grow(generator, skull, style, colour="brown", grey=0.0, count=16000, steps=16):
-    """A head of hair. skull: a Skull; style: a Style; colour: a name or linear (3,)."""
+def grow(generator, skull, style, colour=(0.075, 0.043, 0.023), grey=0.0, count=16000, steps=16):
+    """A head of hair. skull: a Skull; style: a Style; colour: linear (3,)."""
     start, outward, inside = roots(generator, skull, style, count)
     length = lengths(generator, start, inside, style) * skull.scale
     points = walk(generator, skull, style, start, outward, length, steps)
     lock = lock_together(generator, points, style)
     if style.curl:
         points = curl(generator, points, style, lock, length)
+    free = clear_of_face(points, style)
+    points, lock = points[free], lock[free]
     if style.gather is not None:
         extra = knot(generator, style, max(200, count // 6), steps)
         points = np.concatenate([points, extra])
@@ -494,3 +518,11 @@ def cap(surface, normals, faces, style, colours):
     used, compact = np.unique(kept, return_inverse=True)
     vertices = (surface + 0.06 * normals)[used].astype(np.float32)
     return Mesh(vertices, compact.reshape(-1, 3).astype(np.int32), material)
+
+
+def hanging(points, style):
+    """How much each point (S, K, 1) hangs on the shoulders rather than on the head; or None."""
+    if style.gravity < 0.3 and style.tail == 0:
+        return None
+    share = np.clip((-5 - points[..., 1:2]) / 14, 0, 1)
+    return (0.85 * share * share * (3 - 2 * share)).astype(np.float32)

@@ -44,19 +44,6 @@ GLASSES = (
     ("thin", (0.42, 0.30, 0.12)),
     ("thin", (0.02, 0.02, 0.02)),
 )
-COLOUR_SHARE = {
-    "black": 0.20,
-    "dark brown": 0.24,
-    "brown": 0.18,
-    "light brown": 0.10,
-    "auburn": 0.04,
-    "red": 0.02,
-    "dark blond": 0.08,
-    "blond": 0.06,
-    "grey": 0.06,
-    "white": 0.02,
-}
-FAMILY_SHARE = (0.27, 0.14, 0.22, 0.09, 0.09, 0.06, 0.07, 0.04, 0.02)
 
 
 @dataclass
@@ -69,7 +56,6 @@ class Look:
     """
 
     style: hair.Style
-    colour: str
     grey: float
     outfit: str
     dye: str
@@ -91,25 +77,25 @@ def pick(generator, items, p=None):
     return items[int(generator.choice(len(items), p=p))]
 
 
-def person(seed):
-    """What stays with a person: (family of hair styles, colour, share of grey, glasses or None)."""
-    generator = stream(seed, 0, "person")
-    share = np.array(FAMILY_SHARE) / sum(FAMILY_SHARE)
-    family = pick(generator, hair.FAMILIES, share)
-    names, weights = zip(*COLOUR_SHARE.items(), strict=True)
-    colour = pick(generator, names, np.array(weights) / sum(weights))
-    grey = float(np.clip(generator.exponential(0.06) - 0.03, 0, 0.5))
-    worn = pick(generator, GLASSES)
-    return family, colour, grey, worn
+def person(identity):
+    """What stays with a person: (family of hair styles, share of grey hairs, glasses)."""
+    generator = stream(identity.seed, 0, "person")
+    share = np.array([m * identity.male + w * (1 - identity.male) for _, m, w in hair.FAMILIES])
+    if identity.age < 33:  # few lose their hair so early
+        share *= [0.05 if {"receding", "horseshoe"} & set(f[0]) else 1.0 for f in hair.FAMILIES]
+    family = hair.FAMILIES[int(generator.choice(len(share), p=share / share.sum()))][0]
+    grey = generator.exponential(0.012) + 0.5 * np.clip((identity.age - 42) / 25, 0, 1) ** 1.5
+    return family, float(np.clip(grey, 0, 0.6)), pick(generator, GLASSES)
 
 
-def look(seed, session, sessions=5):
+def look(identity, session, sessions=5):
     """The look of one session. Within a person no place and no outfit comes twice.
 
     Glasses are worn in one of the middle sessions only: under a headset no picture could tell
     whether the last, unseen session has them.
     """
-    family, colour, grey, worn = person(seed)
+    family, grey, worn = person(identity)
+    seed = identity.seed
     order = stream(seed, 0, "order")
     places, clothes = order.permutation(len(PLACES)), order.permutation(len(CLOTHES))
     with_glasses = 2 + int(order.integers(max(1, min(sessions, 5) - 2)))
@@ -119,7 +105,6 @@ def look(seed, session, sessions=5):
     style = hair.vary(generator, hair.STYLES[family[(session - 1) % len(family)]])
     return Look(
         style=style,
-        colour=colour,
         grey=grey,
         outfit=outfit,
         dye=pick(generator, dyes),
@@ -138,10 +123,10 @@ def look(seed, session, sessions=5):
     )
 
 
-def passer_by(seed):
+def passer_by(identity):
     """The look of somebody in the face collection: everything at random, glasses now and then."""
-    seen = look(seed, 1)
-    generator = stream(seed, 0, "passerby")
+    seen = look(identity, 1)
+    generator = stream(identity.seed, 0, "passerby")
     if generator.random() < 0.18:
         seen.glasses = pick(generator, GLASSES)
     return seen

@@ -24,6 +24,7 @@ class Scene:
     identity: head.Identity
     look: looks.Look
     hair: raster.Strands
+    hanging: np.ndarray | None
     cap: list
     clothes: list
     glasses: list
@@ -35,15 +36,15 @@ class Scene:
     rest: np.ndarray
 
 
-def scene(seed, session, look, size, detail=1.0):
-    """Build a Scene of the person `seed`; size: (width, height); detail < 1 saves time."""
-    generator = motion.stream(seed, session, "scene")
-    identity = head.Identity.from_seed(seed, texture_size=1024 if detail >= 1 else 256)
+def scene(identity, session, look, size, detail=1.0):
+    """Build a Scene of one session of a person; size: (width, height); detail < 1 saves time."""
+    generator = motion.stream(identity.seed, session, "scene")
     _, _, truth = head.pose(identity, {}, (0, 0, 0), (0, 0, 0))
     surface, normals = head.rest_surface(identity)
-    count = int(16000 * detail)
+    count = int(18000 * detail)
+    steps = 22 if look.style.top > 12 else 14
     grown = hair.grow(
-        generator, hair.Skull(surface), look.style, look.colour, look.grey, count, steps=16
+        generator, hair.Skull(surface), look.style, identity.hair_colour, look.grey, count, steps
     )
     strands = raster.Strands(grown.points, grown.colours, grown.radius, occlusion=grown.occlusion)
     texels = 1024 if detail >= 1 else 128
@@ -55,6 +56,7 @@ def scene(seed, session, look, size, detail=1.0):
         identity=identity,
         look=look,
         hair=strands,
+        hanging=hair.hanging(grown.points, look.style),
         cap=[hair.cap(surface, normals, head.cage().faces, look.style, grown.colours)],
         clothes=clothes,
         glasses=worn,
@@ -85,7 +87,7 @@ def face_values(performance, i):
     }
 
 
-def same_points(strands, points=16):
+def same_points(strands, points):
     """Strand sets with equally many points each, as the renderer wants them."""
     alike = []
     for s in strands:
@@ -118,8 +120,10 @@ def shoot(stage, performance, i, generator=None):
     turn, shift = truth["rotation"], truth["translation"]
     worn = wardrobe.move(stage.clothes, None, base)
     worn += wardrobe.move(stage.cap + stage.glasses, turn, shift)
-    grown = (stage.hair.points @ turn.T.astype(np.float32) + shift).astype(np.float32)
-    strands = same_points([*strands, replace(stage.hair, points=grown)])
+    grown = stage.hair.points @ turn.T.astype(np.float32) + shift.astype(np.float32)
+    if stage.hanging is not None:
+        grown += stage.hanging * (stage.hair.points + base.astype(np.float32) - grown)
+    strands = same_points([*strands, replace(stage.hair, points=grown)], grown.shape[1])
     corner = stage.border - sway * 0.6
     behind = studio.backdrop(stage.background, *corner, height, width, stage.lighting.backdrop)
     image, depth, label = raster.render(
@@ -143,12 +147,13 @@ def write_sound(path, samples, rate=24000):
         file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
 
-def write_session(path, seed, session, look, seconds=8, size=(1280, 720), fps=30):
+def write_session(path, identity, session, look, seconds=8, size=(1280, 720), fps=30):
     """One session as a video with sound, and its truth beside it; both whole or not at all."""
     path = Path(path)
     times = np.arange(round(seconds * fps)) / fps
+    seed = identity.seed
     performance = motion.perform(seed, session, times, look.shake)
-    stage = scene(seed, session, look, size)
+    stage = scene(identity, session, look, size)
     jitter = motion.stream(seed, session, "grain")
     points, depths, labels = [], [], []
 
@@ -203,17 +208,18 @@ def write_person(folder, seed, sessions=5, seconds=8, size=(1280, 720), fps=30, 
     eye_openness (N, 2) right, left in [0, 1], depth (N, H/4, W/4) cm with 0 = background, label
     likewise: 0 background, 1 face and skin, 2 hair, 3 clothes and other things.
     """
-    paths = []
+    paths, identity = [], None
     for session in range(1, sessions + 1):
         path = Path(folder) / f"session_{session}.mp4"
         paths.append(path)
         if path.is_file() and truth_path(path).is_file():
             continue
-        chosen = looks.look(seed, session, sessions)
+        identity = identity or head.Identity.from_seed(seed, texture_size=1024)
+        chosen = looks.look(identity, session, sessions)
         if report is not None:
             place = f"{chosen.outfit}, {chosen.background}, {chosen.light} light"
             report(f"session {session} of {sessions}: {place}")
-        write_session(path, seed, session, chosen, seconds, size, fps)
+        write_session(path, identity, session, chosen, seconds, size, fps)
     return paths
 
 

@@ -55,7 +55,7 @@ def lighting(generator, preset):
         return Lighting([key], Ambient(0.32 * tone, 0.24 * tone), 1.0, 0.7)
     if preset == "evening":
         key = Light(towards(side * 1.1, 0.35, 0.8), 1.5 * warmth(0.9), size=0.12)
-        rim = Light(towards(-side * 1.1, 0.4, -0.2), 0.9 * warmth(-1.1), shadow=False)
+        rim = Light(towards(-side * 1.2, 0.4, -0.3), 0.8 * warmth(-0.9))
         return Lighting([key, rim], Ambient(0.18 * warmth(-0.7), 0.14 * warmth(0.5)), 1.1, 0.45)
     if preset == "outdoors":
         sun = Light(

@@ -260,8 +260,8 @@ def glasses(landmarks, rim="thin", colour=(0.02, 0.02, 0.02), tall=1.0):
 def glass():
     return Material(
         np.array([0.02, 0.022, 0.025]),
-        0.06,
-        0.05,
+        0.03,
+        0.006,
         two_sided=True,
         label=OTHER,
         shadow=False,
