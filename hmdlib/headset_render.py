@@ -209,7 +209,7 @@ def _band(way, half, model, upright):
     """A strap of half-width `half` along `way` (P, 3): upright round the head, or flat over it."""
     fine = np.linspace(0, len(way) - 1, 3 * len(way))
     way = np.stack([np.interp(fine, np.arange(len(way)), c) for c in way.T], axis=1)
-    over = np.linspace(-half, half, 4)[:, None]
+    over = np.linspace(half, -half, 4)[:, None]  # so that the outside faces outwards
     points = np.repeat(way[None], len(over), axis=0)  # (4, P, 3)
     points[..., 1 if upright else 0] -= over
     glasses = model.family == "glasses"
