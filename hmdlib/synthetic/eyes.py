@@ -70,7 +70,7 @@ def eye_material(generator, colour, age=35, size=256):
 
 def _sclera(generator, r, turn, age):
     """White with a warm, veined border."""
-    base = np.array([0.66, 0.61, 0.57]) - max(age - 45, 0) * np.array([0.001, 0.002, 0.004])
+    base = np.array([0.50, 0.455, 0.42]) - max(age - 45, 0) * np.array([0.001, 0.002, 0.004])
     sides = np.clip((r - 1.25) / 1.6, 0, 1)[..., None]
     colour = base - sides * np.array([0.06, 0.17, 0.18])
     veins = np.zeros_like(r)
@@ -85,7 +85,7 @@ def _sclera(generator, r, turn, age):
 def cornea_material():
     """The wet, clear front of the eye: only its reflections are seen."""
     return Material(
-        np.zeros(3), 0.06, 0.045, label=SKIN, shadow=False, opacity=0.02, two_sided=False
+        np.zeros(3), 0.07, 0.03, label=SKIN, shadow=False, opacity=0.02, two_sided=False
     )
 
 
@@ -126,7 +126,7 @@ def _lid_shade(points, face, side, centre):
     below = np.clip((points[:, 1] - lower) / 0.2, 0, 1)
     left, right = contour[:, 0].min(), contour[:, 0].max()
     corner = np.clip(np.minimum(points[:, 0] - left, right - points[:, 0]) / 0.55, 0, 1)
-    soft = (0.3 + 0.7 * above**0.8) * (0.72 + 0.28 * below) * (0.55 + 0.45 * corner)
+    soft = (0.2 + 0.8 * above**0.8) * (0.72 + 0.28 * below) * (0.55 + 0.45 * corner)
     return np.clip(soft, 0.08, 1) * 0.95
 
 
@@ -138,19 +138,19 @@ def caruncle(face, side):
     unit, _, triangles = ball()
     gap = np.linalg.norm(contour[7] - contour[9])
     middle = inner + 0.22 * axis + np.array([0, 0, -0.20])
-    return middle + unit * np.array([0.28, 0.14 + 0.2 * gap, 0.17]), triangles
+    return middle + unit * np.array([0.27, 0.08 + 0.2 * gap, 0.14]), triangles
 
 
-def lashes(face, side, generator_seed, colour, length=1.0, upper_count=90, lower_count=45):
+def lashes(face, side, generator_seed, colour, length=1.0, upper_count=150, lower_count=60):
     """Lashes of one eye in the head's rest frame, as Strands of 6 points."""
     generator = np.random.default_rng([generator_seed, 77, side == "left"])
     contour = face[list(EYE_RIGHT if side == "right" else EYE_LEFT)]
     outwards = -1.0 if side == "right" else 1.0
-    upper = _lash_row(generator, contour[:9], outwards, upper_count, 0.78 * length, 1.0)
+    upper = _lash_row(generator, contour[:9], outwards, upper_count, 0.62 * length, 1.0)
     lower = _lash_row(generator, np.concatenate([contour[8:], contour[:1]])[::-1], outwards,
-                      lower_count, 0.38 * length, -0.75)
+                      lower_count, 0.30 * length, -0.6)
     points = np.concatenate([upper, lower])
-    radius = np.concatenate([np.full(len(upper), 0.0085), np.full(len(lower), 0.005)])
+    radius = np.concatenate([np.full(len(upper), 0.0055), np.full(len(lower), 0.0028)])
     tint = np.tile(np.asarray(colour), (len(points), 1)) * generator.uniform(0.6, 1.2, (len(points), 1))
     return Strands(points, tint, radius, 0.25, gloss=0.25, label=SKIN, shadow=False)
 
@@ -167,6 +167,6 @@ def _lash_row(generator, contour, outwards, count, length, rise):
     fan = outwards * (0.95 * (0.55 - at)) + generator.normal(0, 0.12, count)
     t = np.linspace(0, 1, 6)[None, :]
     forwards = size[:, None] * (0.62 * t - 0.18 * t**2)
-    up = rise * size[:, None] * (-0.10 * t + 0.62 * t**2)
+    up = rise * size[:, None] * (-0.16 * t + 0.52 * t**2)
     out = size[:, None] * fan[:, None] * (0.45 * t + 0.2 * t**2)
     return root[:, None] + np.stack([out, up, forwards], -1)

@@ -135,7 +135,7 @@ def draw_look(generator, seed, male, age):
     look = Complexion(
         seed=seed,
         melanin=melanin,
-        blood=float(generator.uniform(0.28, 0.62)),
+        blood=float(generator.uniform(0.12, 0.42)),
         freckles=float(fair * generator.uniform(0, 1) ** 2),
         age=age,
         male=male,
@@ -143,7 +143,7 @@ def draw_look(generator, seed, male, age):
         hair=hair,
         brow_density=float(generator.uniform(0.8, 1.35) if man else generator.uniform(0.65, 1.1)),
         brow_thickness=float(generator.uniform(0.9, 1.3) if man else generator.uniform(0.6, 0.95)),
-        brow_arch=float(generator.normal(0, 0.5) if man else generator.normal(0.9, 0.6)),
+        brow_arch=float(generator.normal(-0.2, 0.35) if man else generator.normal(0.35, 0.35)),
         lip_colour=float(generator.uniform(0.1, 0.45) if man else generator.uniform(0.35, 1.0)),
         makeup=float(0 if man else generator.uniform(0, 0.5)),
     )
@@ -178,8 +178,8 @@ def follow_face(points):
     part = np.sign(np.arange(20) - 10.0)
     part[[0, 10]] = 0
     inward = np.abs(part) * (1 - np.abs((rim[:, 0] - lip[:, 0]) / 2.4) ** 4).clip(0, 1)
-    points[net.lips[0]] = rim - [0, 0, 0.4] - 0.02 * (part * inward)[:, None] * [0, 1, 0]
-    points[net.lips[1]] = rim * [0.97, 1, 1] - [0, 0, 1.1] - 0.28 * (part * inward)[:, None] * [0, 1, 0]
+    points[net.lips[0]] = rim - [0, 0, 0.3] + 0.07 * (part * inward)[:, None] * [0, 1, 0]
+    points[net.lips[1]] = rim * [0.97, 1, 1] - [0, 0, 1.1] - 0.15 * (part * inward)[:, None] * [0, 1, 0]
     return points
 
 

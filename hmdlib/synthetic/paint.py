@@ -101,7 +101,7 @@ def line_distance(places, line, limit):
 def draw_hairs(cover, roots, steps, widths):
     """Draw tapering polylines into cover (h, w): roots (N, 2) texels, steps (N, K, 2), widths (N,).
 
-    Each hair adds its share of a texel; cover stays at most 1.
+    Each hair adds its share of a texel; 1 - exp(-cover) is then what they hide together.
     """
     height, width = cover.shape
     for n in range(len(roots)):
@@ -124,9 +124,6 @@ def draw_hairs(cover, roots, steps, widths):
                 cover[iy + 1, ix + 1] += share * fx * fy
             x += dx
             y += dy
-    for y in range(height):
-        for x in range(width):
-            cover[y, x] = 1.0 - math.exp(-cover[y, x])
 
 
 def spot(places, centre, radius):

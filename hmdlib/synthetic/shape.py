@@ -140,7 +140,7 @@ def resting_face():
     """The canonical face with its lips closed and its eyes as open as a person's at ease."""
     face = canonical()[0] + closed_lips()
     bases = traits()
-    face = face + 1.5 * bases["eye_open"] + 0.9 * bases["eye_size"] + _fuller_lids(face)
+    face = face + 0.95 * bases["eye_open"] + 1.6 * bases["eye_size"] + _fuller_lids(face)
     return face + field(both_sides({290: (0, 0.34, -0.05), 328: (0, 0.3, 0)}), still=_round_nostril())
 
 
@@ -173,11 +173,11 @@ def draw_traits(generator, male, age):
     m, old = 2 * male - 1, np.clip((age - 40) / 25, -1, 1.2)
     lean = {
         "width": 0.15 * m,
-        "jaw_width": 0.7 * m - 0.1,
+        "jaw_width": 0.45 * m - 0.4,
         "chin_width": 0.6 * m,
         "chin_forward": 0.35 * m,
         "brow_ridge": 1.0 * m,
-        "brow_height": -0.9 * m - 0.3 * old,
+        "brow_height": -0.6 * m - 0.5 - 0.3 * old,
         "brow_tilt": -0.4 * m,
         "nose_length": 0.45 * m + 0.3 * old,
         "nose_width": 0.35 * m + 0.25 * old,
@@ -191,11 +191,11 @@ def draw_traits(generator, male, age):
         "lower_third": 0.35 * m,
         "taper": -0.25 * m,
     }
-    scale = {"eye_open": 0.45, "depth": 0.7, "eye_tilt": 0.8, "mouth_corners": 0.7}
+    scale = {"eye_open": 0.35, "depth": 0.7, "eye_tilt": 0.8, "mouth_corners": 0.7}
     drawn = {}
     for name in traits():
         value = np.clip(generator.normal(), -2.0, 2.0)
-        drawn[name] = lean.get(name, 0.0) + scale.get(name, 0.85) * value
+        drawn[name] = lean.get(name, 0.0) + scale.get(name, 0.75) * value
     return drawn
 
 

@@ -14,15 +14,15 @@ from skimage.draw import polygon
 from .paint import draw_hairs, line_distance, noise, spot, texel_places
 from .raster import SKIN, Material
 from .shape import resting_face
-from .topology import LIPS_INNER, LIPS_OUTER, cage
+from .topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, cage
 from .warp import mirror
 
 #        linear colour of skin without much blood, from the palest to the darkest
 TONES = np.array(
     [
-        [0.74, 0.535, 0.43],
-        [0.62, 0.40, 0.285],
-        [0.45, 0.245, 0.150],
+        [0.61, 0.425, 0.33],
+        [0.545, 0.345, 0.24],
+        [0.42, 0.23, 0.140],
         [0.225, 0.104, 0.056],
         [0.082, 0.041, 0.027],
     ]
@@ -115,11 +115,11 @@ def paint(look, size=512):
     shadow = _stubble(look, where, lips, generator)
     albedo = albedo * (1 - shadow[..., None] * (1 - 0.35 * np.array([0.85, 0.95, 1.1]) * _dark(look)))
     cover = brow_cover(look, size)
-    strands = np.asarray(look.hair) * 0.55 + 0.05 * albedo
+    strands = np.asarray(look.hair) * 0.5 + 0.02 * albedo
     albedo = albedo * (1 - cover[..., None]) + strands * cover[..., None]
-    albedo = _shade_pits(albedo, where)
+    albedo = _shade_pits(albedo, where) * (1 - _lash_line(look, where))[..., None]
     rough = rough * (1 - 0.3 * cover) + 0.65 * 0.3 * cover + 0.1 * shadow
-    bump = bump + 0.012 * cover
+    bump = bump * (1 - 0.7 * cover)
     return Material(
         np.clip(albedo, 0.003, 0.9).astype(np.float32),
         np.clip(rough, 0.2, 0.9).astype(np.float32),
@@ -144,9 +144,9 @@ def _pigments(look, where, generator):
     """Maps of melanin and of blood."""
     face, seed = resting_face(), int(generator.integers(1 << 20))
     melanin = look.melanin + 0.035 * noise(where, 3.0, 3, seed) + 0.02 * noise(where, 0.5, 3, seed + 9)
-    blood = look.blood + 0.13 * noise(where, 2.2, 4, seed + 20) + 0.10 * noise(where, 0.35, 3, seed + 30)
-    blood = blood + 0.42 * _both(where, face, 280, 2.1) + 0.40 * spot(where, face[4], 1.25)
-    blood = blood + 0.22 * _both(where, face, 425, 2.2) + 0.22 * spot(where, face[199], 1.6)
+    blood = look.blood + 0.09 * noise(where, 2.2, 4, seed + 20) + 0.16 * noise(where, 0.35, 4, seed + 30)
+    blood = blood + 0.20 * _both(where, face, 280, 2.1) + 0.24 * spot(where, face[4], 1.25)
+    blood = blood + 0.10 * _both(where, face, 425, 2.2) + 0.22 * spot(where, face[199], 1.6)
     blood = blood + 0.30 * _both(where, face, 327, 0.7) - 0.12 * spot(where, face[151], 3.0)
     under = _both(where, face, 253, np.array([1.3, 0.42, 1.5]))
     blood = blood + (0.20 + 0.006 * look.age) * under
@@ -166,9 +166,9 @@ def _pigments(look, where, generator):
 
 def _lips(look, albedo, lips, where):
     """Lips: thin skin, so more blood shows; a darker line where they meet."""
-    strength = lips[..., None] * (0.75 + 0.2 * look.lip_colour)
+    strength = lips[..., None] * (0.82 + 0.15 * look.lip_colour)
     streaks = 1 + 0.10 * noise(where * np.array([1, 0.25, 1], np.float32), 0.12, 2, look.seed % 977)
-    red = tone(np.minimum(look.melanin * 0.92 + 0.06, 1)) * np.array([0.93, 0.58, 0.60])
+    red = tone(np.minimum(look.melanin * 0.92 + 0.06, 1)) * np.array([0.80, 0.47, 0.47])
     red = red * np.exp(-look.lip_colour * np.array([0.05, 0.42, 0.30]))
     return albedo * (1 - strength) + strength * red * streaks[..., None]
 
@@ -186,7 +186,7 @@ def _bump(look, where, lips):
     """Heights in cm: pores, fine lines, lip lines and the folds that age deepens."""
     seed = look.seed % 1009
     pores = noise(where, 0.16, 3, seed)
-    bump = 0.0035 * pores - 0.004 * np.clip(noise(where, 0.11, 1, seed + 5) - 0.3, 0, 1)
+    bump = 0.0045 * pores + 0.006 * noise(where, 0.5, 3, seed + 11) - 0.005 * np.clip(noise(where, 0.11, 1, seed + 5) - 0.3, 0, 1)
     bump = bump * (1 - 0.6 * lips)
     lines = np.abs(noise(where * np.array([1, 0.12, 1], np.float32), 0.16, 2, seed + 7))
     bump = bump - 0.012 * lips * (1 - np.clip(lines * 2.5, 0, 1))
@@ -203,8 +203,11 @@ def _folds(old):
     """Lines (K, 3), depth and width in cm, of the folds of a face; old in [0, 1]."""
     nasolabial, marionette = (358, 423, 426, 436), (432, 434, 430)
     under, lid = (464, 453, 452, 451, 450, 449), (463, 414, 286, 258, 257, 259, 260)
-    folds = []
+    alar, philtrum = (279, 358, 327), (97, 167, 37)
+    folds = [(_line((18, 200)) - [0, 0.05, 0], 0.02, 0.5)]
     for side in (list, _mirrored):
+        folds.append((_line(side(alar)) + [0, -0.05, 0], 0.05, 0.14))
+        folds.append((_line(side(philtrum)), -0.022, 0.13))
         folds.append((_line(side(nasolabial)), 0.025 + 0.07 * old, 0.16))
         folds.append((_line(side(marionette)), 0.045 * old, 0.14))
         folds.append((_line(side(under)), 0.012 + 0.035 * old, 0.12))
@@ -254,6 +257,19 @@ def _shade_pits(albedo, where):
     return albedo
 
 
+def _lash_line(look, where):
+    """The dark line of the lash roots along the lids; make-up strengthens it."""
+    dark = np.zeros(where.shape[:2], np.float32)
+    for contour in (EYE_RIGHT, EYE_LEFT):
+        face = resting_face()
+        for rows, depth in ((contour[:9], 0.55 + 0.4 * look.makeup), (contour[8:], 0.22)):
+            line = face[list(rows)]
+            near = line_distance(where, np.ascontiguousarray(line), 0.5)
+            taper = np.clip(np.minimum(near[..., 1] * 8, (1 - near[..., 1]) * 3.5), 0, 1)
+            dark = np.maximum(dark, depth * taper * np.exp(-((near[..., 0] / 0.075) ** 2)))
+    return dark
+
+
 def nostril(face, side):
     """The middle of a nostril (3,): side 1 is the person's left."""
     rows = np.array([250, 290, 328, 305])
@@ -271,12 +287,12 @@ def brow_cover(look, size):
         top, bottom = (uv[np.array(r) if side > 0 else mirror()[list(r)]] for r in (upper, lower))
         roots, steps, widths = _brow_hairs(generator, top, bottom, texel, look, side)
         draw_hairs(cover, roots, steps, widths)
-    return cover
+    return 1 - np.exp(-1.1 * gaussian_filter(cover, 0.35))
 
 
 def _brow_hairs(generator, top, bottom, texel, look, side):
     """Strokes of one brow: roots (N, 2), steps (N, K, 2) texels, widths (N,)."""
-    count = int(430 * look.brow_density)
+    count = int(620 * look.brow_density)
     along = generator.beta(1.05, 1.25, count)
     across = np.clip(generator.normal(0.5, 0.24, count), 0, 1)
     middle, half = (top + bottom) / 2, (top - bottom) / 2
@@ -299,5 +315,5 @@ def _brow_hairs(generator, top, bottom, texel, look, side):
     length = texel * generator.uniform(0.35, 0.8, count) * np.interp(along, [0, 0.2, 1], [0.7, 1, 0.75])
     bend = (run - aim) * np.linspace(0, 0.9, 5)[:, None, None]
     steps = np.moveaxis((aim + bend) * (length / 5)[None, :, None], 0, 1)
-    widths = 0.011 * texel * generator.uniform(0.8, 1.8, count)
+    widths = 0.0135 * texel * generator.uniform(0.8, 1.8, count)
     return roots, np.ascontiguousarray(steps), widths

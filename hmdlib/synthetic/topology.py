@@ -77,17 +77,17 @@ def _strip(outer, inner):
     return np.concatenate([np.stack([a, b, a2], 1), np.stack([a2, b, b2], 1)]).astype(np.int32)
 
 
-def _ellipsoid(p, centre, radii):
-    """Signed distance to an ellipsoid, roughly."""
+def _ellipsoid(p, centre, radii, power=2.0):
+    """Signed distance to an ellipsoid, roughly; a power above 2 makes it boxier."""
     q = (p - centre) / radii
-    k0 = np.linalg.norm(q, axis=-1)
+    k0 = (np.abs(q) ** power).sum(-1) ** (1 / power)
     return k0 * (k0 - 1) / (np.linalg.norm(q / radii, axis=-1) + 1e-9)
 
 
 def _head_distance(p):
     """Signed distance to skull, jaw and neck blended together, roughly (cm)."""
     parts = [
-        _ellipsoid(p, np.array([0, 4.3, -3.9]), np.array([7.7, 8.9, 9.7])),
+        _ellipsoid(p, np.array([0, 4.3, -3.9]), np.array([7.6, 8.7, 9.5]), 2.35),
         _ellipsoid(p, np.array([0, -2.6, -1.5]), np.array([6.9, 7.4, 6.0])),
         _ellipsoid(p, np.array([0, -14.0, -6.0]), np.array([5.6, 22.0, 5.0])),
     ]
