@@ -127,7 +127,8 @@ def comparison_figure(columns, labels=None, scale=None):
 def overlay_landmarks(images, landmarks, zoom=3, colour="#00e5ff", lines=True):
     """The 68 points, and the lines of the face parts, drawn over the pictures.
 
-    landmarks: (N, 68, 2) pixels of the pictures; NaN (no face) leaves a picture as it is.
+    landmarks: (N, 68, 2) pixels of the pictures, the first pixel's middle at (0.5, 0.5); NaN (no
+    face) leaves a picture as it is.
     Returns uint8 (N, zoom*H, zoom*W, 3): enlarged first, so that the points stay small.
     """
     landmarks = np.asarray(landmarks, dtype=float).reshape(-1, 68, 2)
@@ -136,7 +137,7 @@ def overlay_landmarks(images, landmarks, zoom=3, colour="#00e5ff", lines=True):
         height, width = image.shape[:2]
         picture = Image.fromarray(image).resize((width * zoom, height * zoom), Image.BICUBIC)
         if np.isfinite(points).all():
-            _draw_face(ImageDraw.Draw(picture), (points + 0.5) * zoom, colour, lines)
+            _draw_face(ImageDraw.Draw(picture), points * zoom, colour, lines)
         drawn.append(np.asarray(picture))
     return np.stack(drawn)
 
@@ -149,6 +150,22 @@ def _draw_face(pen, points, colour, lines):
         pen.line(part + part[:1] * closed, fill=colour, width=1)
     for x, y in points:
         pen.ellipse((x - size, y - size, x + size, y + size), fill=colour)
+
+
+def overlay_boxes(images, boxes, colours=COLOURS):
+    """Squares drawn over the pictures, each box in a colour of its own.
+
+    boxes: K rows x, y, side in pixels of the pictures. Returns uint8 (N, H, W, 3).
+    """
+    drawn = []
+    for image in as_uint8(images):
+        picture = Image.fromarray(image)
+        for number, (x, y, side) in enumerate(np.asarray(boxes, dtype=float)):
+            colour = colours[number % len(colours)]
+            width = max(1, image.shape[1] // 250)
+            ImageDraw.Draw(picture).rectangle((x, y, x + side, y + side), None, colour, width)
+        drawn.append(np.asarray(picture))
+    return np.stack(drawn)
 
 
 def overlay_map(images, maps, strength=0.6, colours="magma", low=0.0, high=1.0):
@@ -179,7 +196,7 @@ def loss_curves(history, losses=None, smooth=1):
     `stage`, and one column a loss. losses: which columns; by default every other number.
     smooth: rows that a running mean covers.
     """
-    skip = ("step", "stage", "epoch", "images", "seconds", "lr", "images_per_second")
+    skip = {"step", "images", "seconds", "images_per_second", "lr", "D_real", "code_mean", "code_std"}
     numbers = history.select_dtypes("number").dropna(axis=1, how="all").columns
     losses = losses or [name for name in numbers if name not in skip]
     across = min(3, len(losses))
@@ -232,6 +249,20 @@ def bars(table, unit="", low=None):
     axes.set_xlabel(unit, fontsize=8, color=INK)
     if colours > 1:
         axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    figure.tight_layout()
+    return figure
+
+
+def scatter(groups, x_name="", y_name="", height=3.2):
+    """Clouds of points, one colour a group: {name: (N, 2) values}."""
+    figure = _canvas(0.7 * WIDTH, height)
+    axes = _plain(figure.add_subplot())
+    for number, (name, points) in enumerate(groups.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        axes.scatter(*np.asarray(points).T, s=8, alpha=0.5, color=colour, label=name, linewidths=0)
+    axes.set_xlabel(x_name, fontsize=8, color=INK)
+    axes.set_ylabel(y_name, fontsize=8, color=INK)
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.tight_layout()
     return figure
 

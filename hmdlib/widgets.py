@@ -17,7 +17,6 @@ from PIL import Image
 from . import InputError, figures, masks
 
 SHOWN = 384  # pixels a side, so that a crop of 128 can be looked at without glasses
-FAMILIES = ("visor", "goggles", "glasses")
 
 
 def live(draw, controls):
@@ -92,7 +91,7 @@ def _headset_controls():
     """The sliders that several widgets share: which headset, how large, how far down."""
     slider = ipywidgets.FloatSlider
     return {
-        "family": ipywidgets.Dropdown(options=FAMILIES),
+        "family": ipywidgets.Dropdown(options=list(masks.FAMILIES)),
         "width": slider(value=1.0, min=0.5, max=1.5, step=0.05),
         "height": slider(value=1.0, min=0.5, max=1.5, step=0.05),
         "drop": slider(value=0.0, min=-0.6, max=1.2, step=0.05),
@@ -110,7 +109,7 @@ def headset_explorer(images, landmarks):
         one = slice(picture, picture + 1)
         model = resized(family, width, height, drop)
         if textured:
-            paint, hidden = masks.render(landmarks[one], size, model)
+            paint, hidden = masks.render(landmarks[one], size, model, over=images[one])
             occluded = masks.occlude(images[one], hidden, fill=paint)
         else:
             hidden = masks.headset(landmarks[one], size, model)
@@ -161,9 +160,11 @@ def views(model, image, landmarks, headset=None):
     landmarks: (68, 2). headset: a masks.Headset, textured. A model without attention has no maps.
     """
     size, device = image.shape[-1], next(model.parameters()).device
-    paint, hidden = masks.render(landmarks[None], size, headset or masks.Headset())
+    paint, hidden = masks.render(landmarks[None], size, headset, over=image[None])
     occluded = masks.occlude(image[None], hidden, fill=paint)
-    output, attention_enc, attention_dec = model(occluded.to(device), return_maps=True)
+    output, attention_enc, attention_dec = model(
+        occluded.to(device), hidden.to(device), return_maps=True
+    )
     output = output.cpu().clamp(0, 1)
     pictures = {
         "input": occluded,

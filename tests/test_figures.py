@@ -83,7 +83,14 @@ def test_landmarks_are_drawn_where_they_are_and_a_missing_face_changes_nothing()
     drawn = figures.overlay_landmarks(np.zeros((2, 32, 32, 3), np.uint8), landmarks, zoom=2)
     rows, columns = np.nonzero(drawn[0].sum(axis=-1))
     assert drawn.shape == (2, 64, 64, 3) and drawn[1].sum() == 0
-    assert abs(rows.mean() - 41) < 1 and abs(columns.mean() - 41) < 1
+    assert abs(rows.mean() - 40) < 1 and abs(columns.mean() - 40) < 1
+
+
+def test_a_box_is_drawn_on_its_edges_only():
+    drawn = figures.overlay_boxes(np.zeros((1, 40, 40, 3), np.uint8), [(10, 5, 20)])[0].sum(axis=-1)
+    rows, columns = np.nonzero(drawn)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (5, 25, 10, 30)
+    assert drawn[6:25, 11:30].sum() == 0
 
 
 def test_a_map_is_bright_where_it_is_large():
