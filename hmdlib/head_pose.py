@@ -114,7 +114,7 @@ def _gauss_newton(pose, landmarks):
     slope_y = np.stack([-z, zero, x, y, zero, one], axis=-1)
     slope = np.concatenate([slope_x, slope_y], axis=1)  # (N, 136, 6)
     weighted = slope * np.tile(RIGIDITY**2, 2)[:, None]
-    error = np.swapaxes(landmarks - seen[..., :2], 1, 2).reshape(len(landmarks), -1, 1)
+    error = np.swapaxes(landmarks - seen[..., :2], 1, 2).reshape(-1, 136, 1)
     normal = np.swapaxes(weighted, 1, 2) @ slope
     step = np.linalg.solve(normal + 1e-9 * np.eye(6), np.swapaxes(weighted, 1, 2) @ error)[..., 0]
     rotation = _turn(step[:, :3]) @ pose.rotation

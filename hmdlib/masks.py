@@ -53,7 +53,9 @@ def _painted(landmarks, size, model):
     """Colours (N, 3, H, W) and opacity (N, 1, H, W) of the headsets alone."""
     landmarks = np.asarray(torch.as_tensor(landmarks).cpu())
     size = (size, size) if isinstance(size, int) else tuple(size)
-    models = [model or Headset()] * len(landmarks) if not isinstance(model, list) else model
+    models = model if isinstance(model, list) else [model or Headset()] * len(landmarks)
+    if len(models) != len(landmarks):
+        raise hmdlib.InputError(f"model: {len(models)} headsets for {len(landmarks)} faces")
     pose = head_pose.fit(landmarks)
     picture = np.zeros((len(landmarks), 3, *size), np.float32)
     opacity = np.zeros((len(landmarks), *size), np.float32)
