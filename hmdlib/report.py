@@ -131,12 +131,12 @@ def notebook_section(results, place, entry):
         parts.append(f"<p class=error>{escape(entry['error'])}</p>")
     shown = [figure(results, path) for path in sorted(place.glob("*.png"))]
     parts.append(f"<div class=figures>{''.join(shown)}</div>" if shown else "")
+    parts += [csv_table(results, path) for path in sorted(place.glob("*.csv"))]
     numbers = flat({name: value for name, value in entry["metrics"].items() if name != "reads"})
     if numbers:
         rows = [[escape(name.replace("_", " ")), nice(value)] for name, value in numbers]
         parts.append(f"<details {'open' if len(rows) <= 12 else ''}><summary>Numbers</summary>")
         parts.append(table(["", ""], rows, raw=True) + "</details>")
-    parts += [csv_table(results, path) for path in sorted(place.glob("*.csv"))]
     return "\n".join([*parts, links(results, place), "</section>"])
 
 
