@@ -6,15 +6,29 @@ Figure, which a notebook shows once: as the last line of its cell.
 """
 
 import math
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
+
+from hmdlib import InputError
 
 WIDTH = 9.6  # inches: the text column of a notebook page
 DPI = 110
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444")  # Okabe-Ito
 INK = "#333333"
+NO_LOSS = {
+    "step",
+    "images",
+    "seconds",
+    "images_per_second",
+    "lr",
+    "D_real",
+    "code_mean",
+    "code_std",
+}
 FACE_PARTS = (  # iBUG-68: (first, last + 1, closed)
     (0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False),
     (36, 42, True), (42, 48, True), (48, 60, True), (60, 68, True),
@@ -196,9 +210,8 @@ def loss_curves(history, losses=None, smooth=1):
     `stage`, and one column a loss. losses: which columns; by default every other number.
     smooth: rows that a running mean covers.
     """
-    skip = {"step", "images", "seconds", "images_per_second", "lr", "D_real", "code_mean", "code_std"}
     numbers = history.select_dtypes("number").dropna(axis=1, how="all").columns
-    losses = losses or [name for name in numbers if name not in skip]
+    losses = losses or [name for name in numbers if name not in NO_LOSS]
     across = min(3, len(losses))
     down = math.ceil(len(losses) / across)
     figure = _canvas(WIDTH, 2.3 * down + 0.2)
@@ -215,6 +228,39 @@ def loss_curves(history, losses=None, smooth=1):
             axes.set_xlabel("step", fontsize=8, color=INK)
     figure.tight_layout()
     return figure
+
+
+def sampler(folder, images):
+    """What training.train calls as on_sample: draw the same pictures again and keep them as a row.
+
+    folder: gets one step_000100.png a call. images: a few inputs of the model, (N, 3, S, S).
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def keep(position, model):
+        with torch.no_grad():
+            drawn = model(images.to(next(model.parameters()).device))
+        row = np.concatenate(list(as_uint8(drawn)), axis=1)  # (S, N * S, 3)
+        Image.fromarray(row).save(folder / f"step_{position.step:06d}.png")
+
+    return keep
+
+
+def progress(folder, most=6):
+    """How the same pictures came into focus during a training: one row a moment, oldest above.
+
+    folder: what `sampler` filled. most: rows shown, evenly spread, the first and the last included.
+    """
+    files = sorted(Path(folder).glob("step_*.png"))
+    if not files:
+        raise InputError(
+            f"{folder}: holds no step_*.png; train with on_sample=figures.sampler(...)"
+        )
+    files = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, most).round().astype(int))]
+    rows = [np.asarray(Image.open(file)) for file in files]
+    rows = [np.stack(np.split(row, row.shape[1] // row.shape[0], axis=1)) for row in rows]
+    return show_grid(rows, labels=[f"step {int(file.stem.split('_')[1])}" for file in files])
 
 
 def _stage_bands(axes, history, steps):

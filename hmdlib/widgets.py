@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from . import InputError, figures, masks
+from hmdlib import InputError, figures, masks
 
 SHOWN = 384  # pixels a side, so that a crop of 128 can be looked at without glasses
 
