@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -207,7 +208,8 @@ def fit(value, parameter):
         return float(value)
     if {kind, *kinds} <= {"list", "tuple"}:
         return list(value)
-    raise ValueError(f"takes {' or '.join(kinds)} (its default is {parameter.default!r})")
+    default = textwrap.shorten(repr(parameter.default), 60)
+    raise ValueError(f"takes {' or '.join(kinds)} (its default is {default})")
 
 
 # --- profiles ------------------------------------------------------------------------------------
