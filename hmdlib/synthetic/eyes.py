@@ -17,10 +17,14 @@ IRIS_COLOURS = {
     "dark": ((0.035, 0.017, 0.010), (0.065, 0.032, 0.015)),
     "hazel": ((0.16, 0.105, 0.035), (0.13, 0.14, 0.06)),
     "green": ((0.16, 0.16, 0.07), (0.13, 0.19, 0.12)),
-    "blue": ((0.14, 0.22, 0.33), (0.10, 0.18, 0.31)),
-    "grey": ((0.20, 0.25, 0.29), (0.15, 0.20, 0.25)),
+    "blue": ((0.13, 0.165, 0.20), (0.075, 0.125, 0.19)),
+    "grey": ((0.15, 0.175, 0.19), (0.10, 0.13, 0.155)),
 }
 """Linear colours near the pupil and near the limbus."""
+
+
+CORNEA = 0.43
+"""The cornea is a smaller sphere, 0.66 of the eyeball's radius, this far in front of its centre."""
 
 
 @lru_cache(maxsize=1)
@@ -109,7 +113,8 @@ def eye_meshes(resting, face, side, gaze, material, cornea):
     shade = _lid_shade(points, face, side, centre)
     white = Mesh(points, triangles, material, uv, shade)
     polar = np.arccos(np.clip(unit[:, 2], -1, 1))
-    bulge = 1.012 + 0.085 * np.exp(-((polar / 0.42) ** 4))
+    inside = np.clip(0.66**2 - (CORNEA * np.sin(polar)) ** 2, 0, None)
+    bulge = np.maximum(1.012, CORNEA * np.cos(polar) + np.sqrt(inside))
     wet = Mesh(centre + radius * ((unit * bulge[:, None]) @ look.T), triangles, cornea, None, shade)
     return white, wet
 
@@ -122,11 +127,11 @@ def _lid_shade(points, face, side, centre):
     lower_points = np.concatenate([contour[8:], contour[:1]])
     order = np.argsort(lower_points[:, 0])
     lower = np.interp(points[:, 0], lower_points[order, 0], lower_points[order, 1])
-    above = np.clip((upper - points[:, 1]) / 0.42, 0, 1)
+    above = np.clip((upper - points[:, 1] + 0.03) / 0.5, 0, 1)
     below = np.clip((points[:, 1] - lower) / 0.2, 0, 1)
     left, right = contour[:, 0].min(), contour[:, 0].max()
     corner = np.clip(np.minimum(points[:, 0] - left, right - points[:, 0]) / 0.55, 0, 1)
-    soft = (0.2 + 0.8 * above**0.8) * (0.72 + 0.28 * below) * (0.55 + 0.45 * corner)
+    soft = (0.14 + 0.86 * above**0.9) * (0.72 + 0.28 * below) * (0.55 + 0.45 * corner)
     return np.clip(soft, 0.08, 1) * 0.95
 
 
@@ -138,10 +143,10 @@ def caruncle(face, side):
     unit, _, triangles = ball()
     gap = np.linalg.norm(contour[7] - contour[9])
     middle = inner + 0.22 * axis + np.array([0, 0, -0.20])
-    return middle + unit * np.array([0.27, 0.08 + 0.2 * gap, 0.14]), triangles
+    return middle + unit * np.array([0.26, 0.06 + 0.16 * gap, 0.13]), triangles
 
 
-def lashes(face, side, generator_seed, colour, length=1.0, upper_count=150, lower_count=60):
+def lashes(face, side, generator_seed, colour, length=1.0, upper_count=150, lower_count=40):
     """Lashes of one eye in the head's rest frame, as Strands of 6 points."""
     generator = np.random.default_rng([generator_seed, 77, side == "left"])
     contour = face[list(EYE_RIGHT if side == "right" else EYE_LEFT)]

@@ -87,7 +87,7 @@ class Identity:
         face = shaped_face(strengths, generator)
         look, eye_colour = draw_look(generator, seed, male, age)
         ear = dict(
-            size=generator.normal(0.97 + 0.05 * male, 0.05),
+            size=generator.normal(1.04 + 0.05 * male, 0.05),
             flare=float(np.clip(generator.normal(0.42, 0.12), 0.2, 0.75)),
             lobe=generator.uniform(0.75, 1.25),
         )
@@ -106,7 +106,7 @@ class Identity:
             Material(red, 0.5, 0.028, subsurface=1.0 - 0.45 * look.melanin, label=SKIN),
             eyes.eye_material(generator, eye_colour, age, 256 if texture_size > 256 else 128),
             eyes.cornea_material(),
-            Material(red * [0.95, 0.62, 0.58], 0.3, 0.04, subsurface=0.8, label=SKIN),
+            Material(red * [0.8, 0.58, 0.56], 0.3, 0.04, subsurface=0.8, label=SKIN),
         )
 
 
@@ -302,7 +302,7 @@ def _parts(identity, face, expression):
     for side in ("right", "left"):
         meshes += eyes.eye_meshes(rest, face, side, gaze, identity.eye, identity.cornea)
         points, triangles = eyes.caruncle(face, side)
-        meshes.append(Mesh(points, triangles, identity.flesh, None, np.full(len(points), 0.6)))
+        meshes.append(Mesh(points, triangles, identity.flesh, None, np.full(len(points), 0.42)))
         strands.append(eyes.lashes(face, side, identity.seed, lash_colour(identity), 1.0))
     root = identity.cage[cage().rings[2, 8]] * [1, 0, 1] + [-0.35, 1.1, -0.9]
     points, triangles, shade, uv = ears(root, **identity.ear)

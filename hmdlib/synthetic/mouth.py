@@ -24,10 +24,10 @@ def _row(widths, lower):
     inside = (np.abs(s) - borders[tooth]) / np.array(widths)[tooth] * 2 - 1  # -1..1 over a tooth
     crown = (0.95 if lower else 1.05) * np.where(tooth == 1, 0.93, np.where(tooth > 2, 0.86, 1.0))
     t = np.linspace(0, 1, rows)[:, None]
-    edge = 0.08 * np.abs(inside) ** 3 + (0.06 * (tooth == 1) + 0.02 * (tooth == 2)) + 0.02 * tooth
+    edge = 0.05 * np.abs(inside) ** 4 + 0.05 * (tooth == 1) + 0.015 * tooth
     y = edge + t * (1.75 - edge)
     on_crown = np.clip((crown - 0.16 * inside**2 - y) / 0.06, 0, 1)
-    bulge = 0.16 * np.sqrt(np.clip(1 - 0.92 * inside**2, 0, 1)) * on_crown + 0.12 * (1 - on_crown)
+    bulge = 0.16 * np.sqrt(np.clip(1 - 0.9 * inside**4, 0, 1)) * on_crown + 0.12 * (1 - on_crown)
     bulge = bulge - 0.10 * np.clip(0.16 - y + edge, 0, 1) - 0.25 * t**2
     nx, nz = np.sin(bend), np.cos(bend)
     points = np.stack([x + bulge * nx, y, z + bulge * nz], -1)
@@ -78,9 +78,9 @@ def mouth_meshes(resting, jaw, materials):
     upper_lip, lower_lip = resting[13], resting[14]
     corner = (resting[308, 0] - resting[78, 0]) / 4.3
     scale = np.array([0.92 * max(corner, 0.9), 1, 1])
-    front = min(upper_lip[2], lower_lip[2]) - 0.62
+    front = min(upper_lip[2], lower_lip[2]) - 0.45
     meshes = []
-    for k, (widths, y) in enumerate(((UPPER, upper_lip[1] - 0.13), (LOWER, lower_lip[1] - 0.02))):
+    for k, (widths, y) in enumerate(((UPPER, upper_lip[1] - 0.30), (LOWER, lower_lip[1] + 0.02))):
         points, uv, triangles, _ = _row(widths, bool(k))
         flip = np.array([1, -1, 1]) if k else np.ones(3)
         placed = points * scale * flip + [0.5 * (resting[13, 0] + resting[14, 0]), y, front - 0.22 * k]

@@ -331,10 +331,14 @@ def _shadow_map(frame, meshes, strands, texel, depth, front, cover):
     def seen(points):
         return (np.asarray(points, np.float32) @ frame[:, :3].T + frame[:, 3]).astype(np.float32)
 
-    ids = np.empty(depth.shape, np.int32)
-    for mesh in meshes:
-        both = np.ones(len(mesh.triangles), bool)
-        visibility.fill_triangles(depth, ids, seen(mesh.vertices), mesh.triangles, both)
+    if meshes:
+        starts = np.cumsum([0, *(len(m.vertices) for m in meshes)])
+        triangles = np.concatenate(
+            [m.triangles + n for m, n in zip(meshes, starts, strict=False)]
+        ).astype(np.int32)
+        points = np.concatenate([seen(m.vertices) for m in meshes])
+        ids, both = np.empty(depth.shape, np.int32), np.ones(len(triangles), bool)
+        visibility.fill_triangles(depth, ids, points, triangles, both)
     if strands:
         points = seen(np.concatenate([s.points for s in strands]))
         visibility.fill_hair_shadow(front, cover, points, (_thickness(strands) / texel).astype("f4"))

@@ -78,7 +78,8 @@ def clamp(x, low, high):
 @njit(cache=True, fastmath=True)
 def _sample_level(atlas, m, level, u, v, weight, out):
     """Add weight times the bilinear sample of one level to out (CHANNELS,)."""
-    offset, height, width = atlas.levels[m, level]
+    levels = atlas.levels
+    offset, height, width = levels[m, level, 0], levels[m, level, 1], levels[m, level, 2]
     x = clamp(u * width - 0.5, 0.0, width - 1.0)
     y = clamp(v * height - 0.5, 0.0, height - 1.0)
     x0, y0 = int(x), int(y)
@@ -96,7 +97,8 @@ def _sample_level(atlas, m, level, u, v, weight, out):
 @njit(cache=True, fastmath=True)
 def _sample(atlas, m, u, v, footprint, out):
     """Trilinear: footprint is the area of a sample in units of uv, which picks the level."""
-    out[:] = 0.0
+    for c in range(CHANNELS):
+        out[c] = 0.0
     last = 0
     while last + 1 < atlas.levels.shape[1] and atlas.levels[m, last + 1, 1] > 0:
         last += 1
@@ -120,17 +122,19 @@ DISC = np.array(
 @njit(cache=True, fastmath=True)
 def _mesh_shadow(lights, i, x, y, z, soft):
     """Share of light i that meshes let through: percentage-closer soft shadows (Fernando 2005)."""
-    depth = lights.depth[i]
-    size = depth.shape[0]
+    depth = lights.depth
+    size = depth.shape[1]
     search = clamp(lights.size[i] * 3.0 / lights.texel, 1.5, 14.0)
     blockers, gap = 0, 0.0
     for k in range(0, 16, 2):
         tx, ty = int(x + DISC[k, 0] * search), int(y + DISC[k, 1] * search)
-        if 0 <= tx < size and 0 <= ty < size and depth[ty, tx] > z + 0.12:
+        if 0 <= tx < size and 0 <= ty < size and depth[i, ty, tx] > z + 0.12:
             blockers += 1
-            gap += depth[ty, tx] - z
+            gap += depth[i, ty, tx] - z
     if blockers == 0:
         return 1.0
+    if blockers == 8 and gap > 16.0:
+        return 0.0
     radius = clamp(lights.size[i] * gap / blockers / lights.texel + soft, 1.5, 14.0)
     lit = 0.0
     for k in range(16):
@@ -141,10 +145,10 @@ def _mesh_shadow(lights, i, x, y, z, soft):
             continue
         fx, fy = fx - x0, fy - y0
         level = z + 0.06 + 0.05 * radius * lights.texel
-        a = 1.0 if depth[y0, x0] < level else 0.0
-        b = 1.0 if depth[y0, x0 + 1] < level else 0.0
-        c = 1.0 if depth[y0 + 1, x0] < level else 0.0
-        d = 1.0 if depth[y0 + 1, x0 + 1] < level else 0.0
+        a = 1.0 if depth[i, y0, x0] < level else 0.0
+        b = 1.0 if depth[i, y0, x0 + 1] < level else 0.0
+        c = 1.0 if depth[i, y0 + 1, x0] < level else 0.0
+        d = 1.0 if depth[i, y0 + 1, x0 + 1] < level else 0.0
         lit += (a * (1 - fx) + b * fx) * (1 - fy) + (c * (1 - fx) + d * fx) * fy
     return lit / 16.0
 
@@ -168,17 +172,16 @@ def _shadow(lights, i, px, py, pz, soft):
     """Share of light i that reaches a point."""
     if not lights.casts[i]:
         return 1.0
-    f = lights.frames[i]
-    x = f[0, 0] * px + f[0, 1] * py + f[0, 2] * pz + f[0, 3]
-    y = f[1, 0] * px + f[1, 1] * py + f[1, 2] * pz + f[1, 3]
-    z = f[2, 0] * px + f[2, 1] * py + f[2, 2] * pz + f[2, 3]
+    f = lights.frames
+    x = f[i, 0, 0] * px + f[i, 0, 1] * py + f[i, 0, 2] * pz + f[i, 0, 3]
+    y = f[i, 1, 0] * px + f[i, 1, 1] * py + f[i, 1, 2] * pz + f[i, 1, 3]
+    z = f[i, 2, 0] * px + f[i, 2, 1] * py + f[i, 2, 2] * pz + f[i, 2, 3]
     return _mesh_shadow(lights, i, x, y, z, soft) * _hair_shadow(lights, i, x, y, z)
 
 
 @njit(cache=True, fastmath=True, inline="always")
-def _ggx(nh, nl, nv, roughness):
-    """GGX distribution times visibility (height-correlated Smith, Hammon's fit)."""
-    a = roughness * roughness
+def _ggx(nh, nl, nv, a):
+    """GGX distribution times visibility (height-correlated Smith, Hammon's fit); a: alpha."""
     d = nh * nh * (a * a - 1.0) + 1.0
     smith = 2.0 * nl * nv * (1.0 - a) + a * (nl + nv) + 1e-5
     return a * a / (math.pi * d * d) * 0.5 / smith
@@ -187,12 +190,13 @@ def _ggx(nh, nl, nv, roughness):
 @njit(cache=True, fastmath=True)
 def _barycentric(surface, t, x, y):
     """Perspective-correct weights of the corners of triangle t at sample (x, y)."""
-    i, j, k = surface.triangles[t]
-    a, b, c = surface.screen[i], surface.screen[j], surface.screen[k]
-    area = edge(a[0], a[1], b[0], b[1], c[0], c[1])
-    wb = clamp(edge(c[0], c[1], a[0], a[1], x, y) / area, 0.0, 1.0)
-    wc = clamp(edge(a[0], a[1], b[0], b[1], x, y) / area, 0.0, 1.0 - wb)
-    pa, pb, pc = (1.0 - wb - wc) * a[2], wb * b[2], wc * c[2]
+    i, j, k = surface.triangles[t, 0], surface.triangles[t, 1], surface.triangles[t, 2]
+    s = surface.screen
+    ax, ay, bx, by, cx, cy = s[i, 0], s[i, 1], s[j, 0], s[j, 1], s[k, 0], s[k, 1]
+    area = edge(ax, ay, bx, by, cx, cy)
+    wb = clamp(edge(cx, cy, ax, ay, x, y) / area, 0.0, 1.0)
+    wc = clamp(edge(ax, ay, bx, by, x, y) / area, 0.0, 1.0 - wb)
+    pa, pb, pc = (1.0 - wb - wc) * s[i, 2], wb * s[j, 2], wc * s[k, 2]
     total = pa + pb + pc
     return pa / total, pb / total, pc / total, abs(area)
 
@@ -202,9 +206,10 @@ def gradients(vertices, uv, triangles):
     """Per triangle the gradients of u and v along the surface, 1/cm: (T, 2, 3)."""
     out = np.zeros((len(triangles), 2, 3), np.float32)
     for t in range(len(triangles)):
-        i, j, k = triangles[t]
-        px, py, pz = vertices[j] - vertices[i]
-        qx, qy, qz = vertices[k] - vertices[i]
+        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        a = vertices
+        px, py, pz = a[j, 0] - a[i, 0], a[j, 1] - a[i, 1], a[j, 2] - a[i, 2]
+        qx, qy, qz = a[k, 0] - a[i, 0], a[k, 1] - a[i, 1], a[k, 2] - a[i, 2]
         mx, my, mz = py * qz - pz * qy, pz * qx - px * qz, px * qy - py * qx
         scale = 1.0 / (mx * mx + my * my + mz * mz + 1e-20)
         dual_p = (qy * mz - qz * my, qz * mx - qx * mz, qx * my - qy * mx)
@@ -225,10 +230,10 @@ def _unit(x, y, z):
 @njit(cache=True, fastmath=True)
 def _bumped(surface, t, nx, ny, nz, slope_u, slope_v):
     """Tilt a unit normal by the bump's slopes along u and v (cm per unit of uv)."""
-    g = surface.gradients[t]
-    gx = slope_u * g[0, 0] + slope_v * g[1, 0]
-    gy = slope_u * g[0, 1] + slope_v * g[1, 1]
-    gz = slope_u * g[0, 2] + slope_v * g[1, 2]
+    g = surface.gradients
+    gx = slope_u * g[t, 0, 0] + slope_v * g[t, 1, 0]
+    gy = slope_u * g[t, 0, 1] + slope_v * g[t, 1, 1]
+    gz = slope_u * g[t, 0, 2] + slope_v * g[t, 1, 2]
     limit = min(1.0, 1.0 / (math.sqrt(gx * gx + gy * gy + gz * gz) + 1e-9))
     return _unit(nx - gx * limit, ny - gy * limit, nz - gz * limit)
 
@@ -237,7 +242,7 @@ def _bumped(surface, t, nx, ny, nz, slope_u, slope_v):
 def _interpolate(surface, t, x, y):
     """Position, unit normal, uv, occlusion and footprint in uv of triangle t at a sample."""
     wa, wb, wc, area = _barycentric(surface, t, x, y)
-    i, j, k = surface.triangles[t]
+    i, j, k = surface.triangles[t, 0], surface.triangles[t, 1], surface.triangles[t, 2]
     p, n, uv = surface.vertices, surface.normals, surface.uv
     px = wa * p[i, 0] + wb * p[j, 0] + wc * p[k, 0]
     py = wa * p[i, 1] + wb * p[j, 1] + wc * p[k, 1]
@@ -260,39 +265,50 @@ def _ambient(lights, y, c):
 
 
 @njit(cache=True, fastmath=True)
-def _add_light(lights, i, place, n, b, view, texel, matter, open_sky, out):
+def _add_light(lights, i, place, n, b, view, rough2, specular, skin, open_sky, out):
     """Add what light i gives to out (6,): diffuse red, green, blue, then specular.
 
-    n: the smooth normal, b: the bumped one; matter: roughness scale, specular, subsurface, ...
+    n: the smooth normal, b: the bumped one; rough2: roughness squared.
     """
-    lx, ly, lz = lights.direction[i]
-    skin = matter[2]
+    direction, colour = lights.direction, lights.colour
+    lx, ly, lz = direction[i, 0], direction[i, 1], direction[i, 2]
     smooth = n[0] * lx + n[1] * ly + n[2] * lz
     rough = b[0] * lx + b[1] * ly + b[2] * lz
     if max(smooth, rough) < -0.4 * skin:
         return
-    shade = _shadow(lights, i, place[0], place[1], place[2], 3.0 * skin)
+    lift = 0.08 + 0.12 * (1.0 - clamp(smooth, 0.0, 1.0))  # off the surface, against acne
+    px, py, pz = place[0] + lift * n[0], place[1] + lift * n[1], place[2] + lift * n[2]
+    shade = _shadow(lights, i, px, py, pz, 3.0 * skin)
     cave = clamp(open_sky * 2.0, 0.0, 1.0)  # deep folds see little of any one light
-    for c in range(3):
-        reach = skin * (0.42, 0.16, 0.09)[c]
-        cosine = rough + skin * (0.65, 0.35, 0.25)[c] * (smooth - rough)
-        wrapped = max(0.0, (cosine + reach) / (1.0 + reach)) / (1.0 + reach)
-        through = shade ** (1.0 - skin * (0.45, 0.12, 0.0)[c])
-        out[c] += wrapped * through * lights.colour[i, c] * cave
-    if rough <= 0.0:
+    red = green = shade
+    if skin > 0.0 and 0.0 < shade < 1.0:
+        root = math.sqrt(shade)
+        red = shade + 0.8 * skin * (root - shade)
+        green = shade + 0.2 * skin * (root - shade)
+    bend = skin * (smooth - rough)
+    out[0] += _wrapped(rough + 0.65 * bend, 0.42 * skin) * red * colour[i, 0] * cave
+    out[1] += _wrapped(rough + 0.35 * bend, 0.16 * skin) * green * colour[i, 1] * cave
+    out[2] += _wrapped(rough + 0.25 * bend, 0.09 * skin) * shade * colour[i, 2] * cave
+    if rough <= 0.0 or shade <= 0.0:
         return
     hx, hy, hz = _unit(lx + view[0], ly + view[1], lz + view[2])
     nh = clamp(b[0] * hx + b[1] * hy + b[2] * hz, 0.0, 1.0)
     nv = clamp(b[0] * view[0] + b[1] * view[1] + b[2] * view[2], 0.02, 1.0)
-    hv = clamp(hx * view[0] + hy * view[1] + hz * view[2], 0.0, 1.0)
-    fresnel = matter[1] + (1.0 - matter[1]) * (1.0 - hv) ** 5
-    broad = clamp(math.sqrt(texel[3] ** 2 + 0.13 * lights.size[i]), 0.03, 1.0)
-    tight = clamp(math.sqrt(0.4 * texel[3] ** 2 + 0.13 * lights.size[i]), 0.03, 1.0)
-    lobes = (1.0 - 0.3 * skin) * _ggx(nh, rough, nv, broad)
+    hv = 1.0 - clamp(hx * view[0] + hy * view[1] + hz * view[2], 0.0, 1.0)
+    fresnel = specular + (1.0 - specular) * hv * hv * hv * hv * hv
+    wide = 0.13 * lights.size[i]
+    lobes = (1.0 - 0.3 * skin) * _ggx(nh, rough, nv, clamp(rough2 + wide, 0.001, 1.0))
     if skin > 0.0:
-        lobes += 0.3 * skin * _ggx(nh, rough, nv, tight)
+        lobes += 0.3 * skin * _ggx(nh, rough, nv, clamp(0.4 * rough2 + wide, 0.001, 1.0))
+    shine = lobes * fresnel * rough * math.pi * shade * cave
     for c in range(3):
-        out[3 + c] += lobes * fresnel * rough * math.pi * shade * lights.colour[i, c] * cave
+        out[3 + c] += shine * colour[i, c]
+
+
+@njit(cache=True, fastmath=True, inline="always")
+def _wrapped(cosine, reach):
+    """A cosine that reaches round the terminator, of equal energy."""
+    return max(0.0, (cosine + reach) / ((1.0 + reach) * (1.0 + reach)))
 
 
 @njit(cache=True, fastmath=True)
@@ -303,7 +319,8 @@ def shade_mesh(surface, atlas, lights, t, x, y, texel, light, out):
     """
     px, py, pz, nx, ny, nz, u, v, open_sky, footprint = _interpolate(surface, t, x, y)
     m = surface.mesh_of[t]
-    matter = surface.material[m]
+    matter = surface.material
+    specular, skin = matter[m, 1], matter[m, 2]
     _sample(atlas, m, u, v, footprint, texel)
     view = _unit(-px, -py, -pz)
     if nx * view[0] + ny * view[1] + nz * view[2] < -0.15:  # the back of a two-sided surface
@@ -312,20 +329,37 @@ def shade_mesh(surface, atlas, lights, t, x, y, texel, light, out):
     b = n
     if texel[4] != 0.0 or texel[5] != 0.0:
         b = _bumped(surface, t, nx, ny, nz, texel[4], texel[5])
-    light[:] = 0.0
-    for i in range(len(lights.direction)):
-        _add_light(lights, i, (px, py, pz), n, b, view, texel, matter, open_sky, light)
+    for c in range(6):
+        light[c] = 0.0
+    rough2 = texel[3] * texel[3]
+    for i in range(lights.direction.shape[0]):
+        _add_light(lights, i, (px, py, pz), n, b, view, rough2, specular, skin, open_sky, light)
     nv = clamp(b[0] * view[0] + b[1] * view[1] + b[2] * view[2], 0.0, 1.0)
     mirror = 2.0 * nv * b[1] - view[1]
     gloss = (1.0 - texel[3]) ** 2
-    fresnel = matter[1] + max(0.0, gloss - matter[1]) * (1.0 - nv) ** 5
+    fresnel = specular + max(0.0, gloss - specular) * (1.0 - nv) ** 5
     for c in range(3):
-        albedo = texel[c]
-        bounce = open_sky ** (1.0 - 0.55 * albedo)  # light that goes to and fro in a fold
+        albedo = texel[c]  # light goes to and fro in a bright fold, which is less dark
+        bounce = open_sky + 0.55 * albedo * (math.sqrt(open_sky) - open_sky)
         soft = light[c] + bounce * _ambient(lights, 0.5 * (b[1] + n[1]), c)
-        out[c] = albedo * (soft + matter[3])
+        out[c] = albedo * (soft + matter[m, 3])
         out[3 + c] = light[3 + c] + fresnel * open_sky * _ambient(lights, mirror, c)
-    return matter[4]
+    return matter[m, 4]
+
+
+@njit(cache=True, fastmath=True)
+def _along(screen, s, k, x, y):
+    """How far along segment k of strand s the sample (x, y) lies, in [0, 1]."""
+    dx, dy = screen[s, k + 1, 0] - screen[s, k, 0], screen[s, k + 1, 1] - screen[s, k, 1]
+    f = (x - screen[s, k, 0]) * dx + (y - screen[s, k, 1]) * dy
+    return clamp(f / (dx * dx + dy * dy + 1e-9), 0.0, 1.0)
+
+
+@njit(cache=True, fastmath=True)
+def _between(points, s, k, f):
+    x = points[s, k, 0] + f * (points[s, k + 1, 0] - points[s, k, 0])
+    y = points[s, k, 1] + f * (points[s, k + 1, 1] - points[s, k, 1])
+    return x, y, points[s, k, 2] + f * (points[s, k + 1, 2] - points[s, k, 2])
 
 
 @njit(cache=True, fastmath=True)
@@ -333,22 +367,20 @@ def shade_hair(hair, lights, segment, x, y, out):
     """Light that leaves a hair at sample (x, y): out (6,), linear, all in the first three."""
     last = hair.points.shape[1] - 1
     s, k = segment // last, segment % last
-    a, b = hair.screen[s, k], hair.screen[s, k + 1]
-    dx, dy = b[0] - a[0], b[1] - a[1]
-    f = clamp(((x - a[0]) * dx + (y - a[1]) * dy) / (dx * dx + dy * dy + 1e-9), 0.0, 1.0)
-    p, q = hair.points[s, k], hair.points[s, k + 1]
-    px, py, pz = p[0] + f * (q[0] - p[0]), p[1] + f * (q[1] - p[1]), p[2] + f * (q[2] - p[2])
-    p, q = hair.tangents[s, k], hair.tangents[s, k + 1]
-    tx, ty, tz = _unit(p[0] + f * (q[0] - p[0]), p[1] + f * (q[1] - p[1]), p[2] + f * (q[2] - p[2]))
+    f = _along(hair.screen, s, k, x, y)
+    px, py, pz = _between(hair.points, s, k, f)
+    tx, ty, tz = _between(hair.tangents, s, k, f)
+    tx, ty, tz = _unit(tx, ty, tz)
     open_sky = hair.occlusion[s, k] + f * (hair.occlusion[s, k + 1] - hair.occlusion[s, k])
     view = _unit(-px, -py, -pz)
-    out[:] = 0.0
     for c in range(3):
+        out[3 + c] = 0.0
         out[c] = 0.75 * hair.colours[s, c] * open_sky * _ambient(lights, 0.3, c)
     tv = tx * view[0] + ty * view[1] + tz * view[2]
     sin_v = math.sqrt(max(0.0, 1.0 - tv * tv))
-    for i in range(len(lights.direction)):
-        lx, ly, lz = lights.direction[i]
+    d = lights.direction
+    for i in range(d.shape[0]):
+        lx, ly, lz = d[i, 0], d[i, 1], d[i, 2]
         tl = tx * lx + ty * ly + tz * lz
         sin_l = math.sqrt(max(0.0, 1.0 - tl * tl))
         through = _shadow(lights, i, px, py, pz, 2.0) * clamp(open_sky * 1.5, 0.0, 1.0)
@@ -370,14 +402,23 @@ def _highlight(tl, tv, sin_l, sin_v, shift, power):
     return clamp(cosine - abs(tilt) - 0.5 * (tl + tv) ** 2 * abs(shift), 0.0, 1.0) ** power
 
 
-@njit(cache=True, fastmath=True)
-def film(x):
+def _film_curve(x):
     """Linear light to a displayed value in [0, 1]: a soft shoulder, a light toe, sRGB."""
-    x = max(x, 0.0)
-    x = x * (1.0 + x * 0.09) / (1.0 + 0.62 * x) * 1.12
-    x = min(x, 1.0)
-    s = 12.92 * x if x < 0.0031308 else 1.055 * x ** (1.0 / 2.4) - 0.055
-    return clamp(s + 0.10 * s * (1.0 - s) * (2.0 * s - 1.0), 0.0, 1.0)
+    x = np.minimum(x * (1.0 + x * 0.09) / (1.0 + 0.62 * x) * 1.12, 1.0)
+    s = np.where(x < 0.0031308, 12.92 * x, 1.055 * np.maximum(x, 1e-9) ** (1.0 / 2.4) - 0.055)
+    return np.clip(s + 0.10 * s * (1.0 - s) * (2.0 * s - 1.0), 0.0, 1.0)
+
+
+FILM = _film_curve(16.0 * np.linspace(0.0, 1.0, 4097) ** 2).astype(np.float32)
+"""The film's curve, tabled over the square root of light up to 16."""
+
+
+@njit(cache=True, fastmath=True, inline="always")
+def film(x):
+    """Linear light to a displayed value in [0, 1] (see _film_curve)."""
+    place = math.sqrt(clamp(x, 0.0, 15.99) / 16.0) * 4096.0
+    i = int(place)
+    return FILM[i] + (place - i) * (FILM[i + 1] - FILM[i])
 
 
 @njit(cache=True, fastmath=True)

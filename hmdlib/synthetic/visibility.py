@@ -74,30 +74,33 @@ def scatter(n):
 
 
 @njit(cache=True, fastmath=True)
-def _fill_segment(near, ids, segment, threshold, a, b, wide_a, wide_b, low, high):
+def _fill_segment(near, ids, segment, threshold, screen, s, k, wide_a, wide_b, low, high):
     """Draw one hair segment, never thinner than a sample.
 
     A hair thinner than a sample is drawn with the probability that its width has: each hair keeps
     its own threshold, so that fur neither boils in a video nor grows heavy far away.
     """
-    dx, dy = b[0] - a[0], b[1] - a[1]
+    dx, dy = screen[s, k + 1, 0] - screen[s, k, 0], screen[s, k + 1, 1] - screen[s, k, 1]
+    depth_a, depth_step = screen[s, k, 2], screen[s, k + 1, 2] - screen[s, k, 2]
     steep = abs(dy) > abs(dx)
-    major, minor = (1, 0) if steep else (0, 1)
-    span = b[major] - a[major]
-    slant = math.sqrt(dx * dx + dy * dy) / max(abs(span), 1e-6)
-    start = int(math.ceil(min(a[major], b[major]) - 0.5))
-    stop = int(math.ceil(max(a[major], b[major]) - 0.5))
+    from_major, from_minor = screen[s, k, 0], screen[s, k, 1]
+    span, drift = dx, dy
+    if steep:
+        from_major, from_minor, span, drift = from_minor, from_major, dy, dx
+    slant = min(math.sqrt(dx * dx + dy * dy) / max(abs(span), 1e-6), 1.42)
+    start = int(math.ceil(min(from_major, from_major + span) - 0.5))
+    stop = int(math.ceil(max(from_major, from_major + span) - 0.5))
     limit = near.shape[0] if steep else near.shape[1]
+    if steep:
+        start, stop = max(start, low), min(stop, high)
     for m in range(max(start, 0), min(stop, limit)):
-        if steep and (m < low or m >= high):
-            continue
-        t = (m + 0.5 - a[major]) / span if abs(span) > 1e-6 else 0.5
+        t = (m + 0.5 - from_major) / span if abs(span) > 1e-6 else 0.5
         width = wide_a + t * (wide_b - wide_a)
         if width < threshold:
             continue
-        half = 0.5 * max(width, 1.0) * min(slant, 1.42)
-        centre = a[minor] + t * (b[minor] - a[minor])
-        depth = a[2] + t * (b[2] - a[2])
+        half = 0.5 * max(width, 1.0) * slant
+        centre = from_minor + t * drift
+        depth = depth_a + t * depth_step
         first = int(math.ceil(centre - half - 0.5))
         last = max(first, int(math.ceil(centre + half - 0.5)) - 1)
         for n in range(first, last + 1):
@@ -118,14 +121,14 @@ def fill_strands(near, ids, screen, widths):
         for s in range(count):
             threshold = scatter(s)
             for k in range(points - 1):
-                a, b = screen[s, k], screen[s, k + 1]
-                if min(a[2], b[2]) <= 0.0 or max(a[1], b[1]) < low - 3:
+                ya, yb = screen[s, k, 1], screen[s, k + 1, 1]
+                if max(ya, yb) < low - 3 or min(ya, yb) > high + 3:
                     continue
-                if min(a[1], b[1]) > high + 3:
+                if min(screen[s, k, 2], screen[s, k + 1, 2]) <= 0.0:
                     continue
                 segment = s * (points - 1) + k
-                wide_a, wide_b = widths[s, k], widths[s, k + 1]
-                _fill_segment(near, ids, segment, threshold, a, b, wide_a, wide_b, low, high)
+                a, b = widths[s, k], widths[s, k + 1]
+                _fill_segment(near, ids, segment, threshold, screen, s, k, a, b, low, high)
 
 
 @njit(cache=True, parallel=True, fastmath=True)
@@ -139,17 +142,17 @@ def fill_hair_shadow(front, cover, screen, widths):
         low, high = strip * height // STRIPS, (strip + 1) * height // STRIPS
         for s in range(count):
             for k in range(points - 1):
-                a, b = screen[s, k], screen[s, k + 1]
-                if max(a[1], b[1]) < low or min(a[1], b[1]) >= high:
+                ax, ay, az = screen[s, k, 0], screen[s, k, 1], screen[s, k, 2]
+                bx, by, bz = screen[s, k + 1, 0], screen[s, k + 1, 1], screen[s, k + 1, 2]
+                if max(ay, by) < low or min(ay, by) >= high:
                     continue
-                steps = int(max(abs(b[0] - a[0]), abs(b[1] - a[1]))) + 1
+                steps = int(max(abs(bx - ax), abs(by - ay))) + 1
                 for i in range(steps):
                     t = (i + 0.5) / steps
-                    x = int(a[0] + t * (b[0] - a[0]))
-                    y = int(a[1] + t * (b[1] - a[1]))
+                    x, y = int(ax + t * (bx - ax)), int(ay + t * (by - ay))
                     if y < low or y >= high or x < 0 or x >= front.shape[1]:
                         continue
-                    front[y, x] = max(front[y, x], a[2] + t * (b[2] - a[2]))
+                    front[y, x] = max(front[y, x], az + t * (bz - az))
                     cover[y, x] += widths[s, k]
 
 
@@ -159,9 +162,9 @@ def vertex_normals(vertices, triangles):
     normals = np.zeros_like(vertices)
     for t in range(len(triangles)):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        a, b, c = vertices[i], vertices[j], vertices[k]
-        ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-        vx, vy, vz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
+        p = vertices
+        ux, uy, uz = p[j, 0] - p[i, 0], p[j, 1] - p[i, 1], p[j, 2] - p[i, 2]
+        vx, vy, vz = p[k, 0] - p[i, 0], p[k, 1] - p[i, 1], p[k, 2] - p[i, 2]
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         for n in (i, j, k):
             normals[n, 0] += nx
