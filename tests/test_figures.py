@@ -113,7 +113,9 @@ def test_curves_draw_every_loss_once_and_leave_the_bookkeeping_out():
 
 def test_pictures_kept_during_a_training_come_back_as_rows_in_order(tmp_path):
     class Brighter(torch.nn.Module):
-        level = torch.nn.Parameter(torch.zeros(()))
+        def __init__(self):
+            super().__init__()
+            self.level = torch.nn.Parameter(torch.zeros(()))
 
         def forward(self, images):
             return images * 0 + self.level
