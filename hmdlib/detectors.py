@@ -103,26 +103,87 @@ class _Sidecar:
 
 class _MediaPipe:
     """MediaPipe's landmarker: 478 points, some 10 ms a frame; up to five faces, so that a bystander
-    in front does not hide the person."""
+    in front does not hide the person.
+
+    It sees no face below some eighth of the picture's width, and misses some that turn aside. So
+    where the largest face was before and is no more, that place is searched; where no face is at
+    all, now and then overlapping squares of the picture are.
+    """
 
     def __init__(self, video=None):
         self.path = weights.find(LANDMARKER)
+        self.place, self.misses = None, 0
 
     def __call__(self, images, first_index):
-        landmarker = _landmarker(self.path)
-        return [self._find(landmarker, image) for image in images]
+        return [self._search(image) for image in images]
 
-    @staticmethod
-    def _find(landmarker, image):
+    def _search(self, image):
+        height, width = image.shape[:2]
+        faces = self._find(image, (0, 0, width, height))
+        if self.place is not None and not _any_within(faces, self.place):
+            faces = np.concatenate([self._find(image, self.place), faces])
+        if not len(faces) and max(height, width) > 400 and self.misses % 10 < 2:
+            faces = self._search_squares(image)
+        self.misses = 0 if len(faces) else self.misses + 1
+        if len(faces):
+            self.place = _around(faces, width, height)
+        return faces
+
+    def _search_squares(self, image):
+        for divide in (1, 2):
+            found = [self._find(image, square) for square in _squares(image.shape, divide)]
+            found = np.concatenate([NO_FACES, *found])
+            if len(found):
+                return _without_doubles(found)
+        return NO_FACES
+
+    def _find(self, image, part):
+        """Faces in the part left, top, right, bottom of a picture."""
         import mediapipe
 
-        picture = mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(image))
-        faces = landmarker.detect(picture).face_landmarks
+        left, top, right, bottom = part
+        piece = np.ascontiguousarray(image[top:bottom, left:right])
+        picture = mediapipe.Image(mediapipe.ImageFormat.SRGB, piece)
+        faces = _landmarker(self.path).detect(picture).face_landmarks
         points = np.array([[(p.x, p.y) for p in face] for face in faces], np.float32)
         if not len(points):
             return NO_FACES
-        points = points * np.float32([image.shape[1], image.shape[0]])  # (K, 478, 2)
-        return points[:, MEDIAPIPE_TO_68].mean(axis=2)
+        points = points * np.float32([right - left, bottom - top]) + np.float32([left, top])
+        return points[:, MEDIAPIPE_TO_68].mean(axis=2)  # (K, 478, 2) -> (K, 68, 2)
+
+
+def _squares(shape, divide):
+    """Squares as high as the picture's short side over `divide`, each half over its neighbour."""
+    height, width = shape[:2]
+    side = min(height, width) // divide
+    tops = np.linspace(0, height - side, max(1, round(2 * height / side) - 1)).astype(int)
+    lefts = np.linspace(0, width - side, max(1, round(2 * width / side) - 1)).astype(int)
+    return [(left, top, left + side, top + side) for top in tops for left in lefts]
+
+
+def _around(faces, width, height):
+    """The part of the picture around the largest of some faces, four times as large as it."""
+    sizes = np.ptp(faces, axis=1).max(axis=1)  # (K,)
+    x, y = faces[sizes.argmax()].mean(axis=0)
+    reach = 2 * sizes.max()
+    corners = np.clip([x - reach, y - reach, x + reach, y + reach], 0, [width, height] * 2)
+    return tuple(int(corner) for corner in corners)
+
+
+def _any_within(faces, part):
+    """Does the middle of any face lie in the part left, top, right, bottom of the picture?"""
+    middles = faces.mean(axis=1)  # (K, 2)
+    return bool(((middles > part[:2]) & (middles < part[2:])).all(axis=1).any())
+
+
+def _without_doubles(faces):
+    """Of faces whose middles lie in one another, keep the first."""
+    kept = []
+    for face in faces:
+        near = [np.linalg.norm(face.mean(0) - other.mean(0)) for other in kept]
+        if not near or min(near) > np.ptp(face, axis=0).max() / 2:
+            kept.append(face)
+    return np.stack(kept)
 
 
 @functools.cache

@@ -66,9 +66,9 @@ def follow(found, name="video"):
     usual = np.median(list(tracks[0]["sizes"].values()))
     person = {}
     for track in tracks:
-        if 0.5 < np.median(list(track["sizes"].values())) / usual < 2:
-            for index, face in track["faces"].items():
-                person.setdefault(index, face)
+        alike = 0.5 < np.median(list(track["sizes"].values())) / usual < 2
+        if not person or (alike and _continues(track, person, len(found))):
+            person.update(track["faces"])
     _refuse_twins(found, person, name)
     landmarks = np.full((len(found), 68, 2), np.nan, np.float32)
     for index, face in person.items():
@@ -98,6 +98,17 @@ def _tracks(found, longest_gap=12):
             tracks.append({"faces": {}, "sizes": {}})
             _append(tracks[-1], index, faces[f], sizes[f])
     return tracks
+
+
+def _continues(track, person, frames):
+    """Is a track the same person again: never in the picture beside them, and near where they were
+    last seen, or, as after a cut, there for long?"""
+    if track["faces"].keys() & person.keys():
+        return False
+    first = min(track["faces"])
+    nearest = person[min(person, key=lambda index: abs(index - first))]
+    away = np.linalg.norm(track["faces"][first].mean(axis=0) - nearest.mean(axis=0))
+    return away < _size(nearest) or len(track["faces"]) > 0.05 * frames
 
 
 def _append(track, index, face, size):

@@ -114,6 +114,9 @@ class Writer:
         self.folder, self.size, self.meta = Path(folder), image_size, dict(meta or {})
         self.landmarks, self.times, self.boxes, self.index = [], [], [], []
 
+    def __len__(self):
+        return len(self.index)
+
     def __enter__(self):
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         prefix = f".{self.folder.name}."

@@ -38,7 +38,7 @@ def probe(path):
     """
     path = Path(path)
     with _open(path) as container:
-        stream = container.streams.best("video")
+        stream = _pictures(container)
         frame = next(_decode(container, stream), None)
         if frame is None:
             raise InputError(
@@ -62,7 +62,7 @@ def read(path, every=1):
     """
     path = Path(path)
     with _open(path) as container:
-        stream = container.streams.best("video")
+        stream = _pictures(container)
         fps = float(stream.average_rate or stream.guessed_rate or 25)
         start, index = None, -1
         for index, frame in enumerate(_decode(container, stream)):
@@ -74,6 +74,26 @@ def read(path, every=1):
             raise InputError(
                 f"{path}: not one frame can be decoded; the file is truncated: copy it"
             )
+
+
+def glance(path, count=12):
+    """A few pictures spread over a video without reading it all, for a first check.
+
+    Yields up to `count` images like read's, each the first that decodes after a jump; fewer where
+    the file cannot be searched or has few places to jump to.
+    """
+    path, seen = Path(path), set()
+    with _open(path) as container:
+        stream = _pictures(container)
+        for part in range(count if container.duration else 0):
+            try:
+                container.seek((container.start_time or 0) + container.duration * part // count)
+                frame = next(_decode(container, stream), None)
+            except av.error.FFmpegError:
+                continue
+            if frame is not None and frame.pts not in seen:
+                seen.add(frame.pts)
+                yield _upright(frame, stream)
 
 
 def write(path, images, fps, sound_from=None, crf=18, times=None):
@@ -124,10 +144,16 @@ def _open(path):
     return container
 
 
+def _pictures(container):
+    """The main video stream, decoded by as many threads as there are cores."""
+    stream = container.streams.best("video")
+    stream.thread_type = "AUTO"
+    return stream
+
+
 def _decode(container, stream):
     """All frames that decode; damaged packets and frames are passed over, a cut-off end is an
     end."""
-    stream.thread_type = "AUTO"
     packets = container.demux(stream)
     while True:
         try:

@@ -73,6 +73,11 @@ def sha256(path):
     return digest.hexdigest()
 
 
+def sha256_of(data):
+    """The sha256 of some bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def _stamp(path):
     """What changes when a file is replaced: the check below is repeated only then."""
     return path.stat().st_mtime_ns, path.stat().st_size
