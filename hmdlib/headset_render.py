@@ -85,12 +85,19 @@ def paint(model, pose, size, picture, opacity):
     """
     mesh = build(model)
     seen = pose.project(mesh.points)[0, :, :2]
-    colours = _shade(mesh, pose.rotation[0], model)
-    canvas = np.zeros((2 * size[0], 2 * size[1], 4), np.float32)
+    layers = [(seen, _shade(mesh, pose.rotation[0], model), mesh.triangles)]
     if model.cable:
-        _fill(canvas, *_cable(model, pose, size))
-    _fill(canvas, seen.astype(np.float32) * 2, colours, mesh.triangles)
-    _shrink(canvas, picture, opacity)
+        layers.insert(0, _cable(model, pose, size))
+    points = np.concatenate([layer[0] for layer in layers])
+    low = np.clip(np.floor(points.min(axis=0)), 0, size[::-1]).astype(int)
+    high = np.clip(np.ceil(points.max(axis=0)), 0, size[::-1]).astype(int)
+    if (low >= high).any():  # wholly outside the picture
+        return
+    canvas = np.zeros((*2 * (high - low)[::-1], 4), np.float32)
+    for points, colours, triangles in layers:
+        _fill(canvas, (2 * (points - low)).astype(np.float32), colours, triangles)
+    rows, columns = slice(low[1], high[1]), slice(low[0], high[0])
+    _shrink(canvas, picture[:, rows, columns], opacity[rows, columns])
 
 
 @lru_cache(maxsize=64)
@@ -262,7 +269,7 @@ def _discs(model, places, half, corner, rings, albedo, gloss, columns=24):
 def _cable(model, pose, size):
     """A cable from the headset's side straight down, as gravity wants, to the picture's edge.
 
-    Returns vertices (V, 2) in samples, colours (V, 3), triangles: as `_fill` takes them.
+    Returns points (V, 2) in pixels, colours (V, 3), triangles.
     """
     unit = pose.scale[0]
     start = np.array([[model.cable * 0.46 * model.width, model.drop + 0.1, 0.25]])
@@ -277,11 +284,7 @@ def _cable(model, pose, size):
     )
     light = np.array([0.05, 0.16, 0.09, 0.03])[:, None] * model.brightness
     colours = np.broadcast_to(light[..., None], (4, 25, 3)).reshape(-1, 3)
-    return (
-        (2 * points).reshape(-1, 2).astype(np.float32),
-        colours.astype(np.float32),
-        _grid_triangles(4, 25, False),
-    )
+    return points.reshape(-1, 2), colours.astype(np.float32), _grid_triangles(4, 25, False)
 
 
 # ---------------------------------------------------------------- light and pixels
