@@ -1,0 +1,219 @@
+"""A trained model at work: on pictures, on a session's crops, on a whole video file."""
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import conv2d, pad
+from tqdm.auto import tqdm
+
+import hmdlib
+from hmdlib import faces, masks, networks, video
+
+
+@torch.no_grad()
+def deocclude(model, occluded, hidden=None, batch_size=32):
+    """What the model draws without the headset: (N, 3, S, S) in [0, 1], clipped.
+
+    model: a networks.Deoccluder on any device; it is used in eval mode and left as it was.
+    occluded: (N, 3, S, S) in [0, 1] on any device, where the result is too. hidden: (N, 1, S, S),
+    for a model that takes the mask as input.
+    """
+    where, was_training = next(model.parameters()).device, model.training
+    model.eval()
+    outputs = []
+    for start in range(0, len(occluded), batch_size):
+        part = slice(start, start + batch_size)
+        mask = None if hidden is None else hidden[part].to(where)
+        outputs.append(model(occluded[part].to(where), mask).clamp(0, 1).to(occluded.device))
+    model.train(was_training)
+    return torch.cat(outputs) if outputs else torch.zeros_like(occluded)
+
+
+def composite(output, occluded, hidden, feather=0.0):
+    """The model's picture under the headset, the camera's everywhere else (decision 20).
+
+    output, occluded: (N, 3, H, W) in [0, 1]. hidden: (N, 1, H, W), 1 = hidden. feather: softens the
+    join: the colour error that the output makes on the visible pixels within about `feather` pixels
+    of the headset is taken off beside them, and fades out inwards. Visible pixels are those of
+    `occluded`, bit by bit, and no colour of the headset comes through.
+    """
+    if feather > 0:
+        visible = 1 - hidden
+        near = _blur(visible, feather / 2)  # 1/2 at a straight join, falling to 0 inside
+        error = _blur(visible * (occluded - output), feather / 2)
+        output = (output + error / near.clamp(min=0.5)).clamp(0, 1)
+    return torch.where(hidden > 0, output, occluded)
+
+
+def _blur(images, sigma):
+    """Gaussian blur of (N, C, H, W), the border repeated."""
+    reach = int(3 * sigma + 0.5)
+    offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    weights = (weights / weights.sum()).expand(images.shape[1], 1, 1, -1)
+    for kernel, sides in ((weights, (reach, reach, 0, 0)), (weights.mT, (0, 0, reach, reach))):
+        images = conv2d(pad(images, sides, mode="replicate"), kernel, groups=images.shape[1])
+    return images
+
+
+def deocclude_crops(model, session, headset=None, batch_size=16, feather=0.0, indices=None):
+    """Put one headset on a session's person and take it off again, frame by frame.
+
+    session: a dataset.Session. headset: a masks.Headset held over the session (default: a visor
+    with its strap). indices: which of its frames, in order; default all. The landmarks are smoothed
+    in time, so that the headset sits still. Streams: yields (occluded, output, composite) for each
+    frame, each (3, S, S) in [0, 1] on the CPU. Raises InputError for crops of another size.
+    """
+    size = model.architecture["image_size"]
+    if session.image_size != size:
+        raise hmdlib.InputError(
+            f"{session.name}: crops of {session.image_size} pixels, but the model takes {size}; "
+            f"make the crops again with image_size={size}"
+        )
+    headset = headset or masks.Headset(strap=True)
+    landmarks = masks.smooth(np.asarray(session.landmarks), np.asarray(session.times))
+    indices = range(len(session)) if indices is None else indices
+    for part in _chunks(indices, batch_size):
+        images = torch.from_numpy(np.stack([session.frames[i] for i in part]))
+        images = images.permute(0, 3, 1, 2).contiguous() / 255.0
+        occluded, hidden = masks.render(landmarks[part], size, headset, over=images)
+        output = deocclude(model, occluded, hidden)
+        yield from zip(occluded, output, composite(output, occluded, hidden, feather), strict=True)
+
+
+def _chunks(things, count):
+    """Lists of up to `count` things, in order."""
+    things = iter(things)
+    while part := list(islice(things, count)):
+        yield part
+
+
+# ---------------------------------------------------------------- a whole video
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a video: frames written, of them de-occluded, and where."""
+
+    path: Path
+    frames: int
+    deoccluded: int
+
+    def __str__(self):
+        rest = self.frames - self.deoccluded
+        kept = f"; {rest} without a face left as they were" if rest else ""
+        return f"{self.path}: {self.deoccluded} of {self.frames} frames de-occluded{kept}"
+
+
+def deocclude_video(model, source, out, headset=None, box=None, detector="auto", feather=None,
+                    side_by_side=False, device="auto", batch_size=8):  # fmt: skip
+    """From a video file to a video file: find the crop, de-occlude, paste back, keep the sound.
+
+    model: a networks.Deoccluder or its weights file. source: any video. headset: None when the
+    person in it wears one already; a masks.Headset to put one on first, for a try without one.
+    box: (x, y, side) of the head-and-shoulders square in source pixels; None finds it, which needs
+    a face that `detector` can see. feather: see composite; None takes a fortieth of the crop's
+    side. side_by_side: write input and result beside each other.
+
+    With a headset of ours the hidden pixels are known, and only they change. With a real one the
+    whole square is the model's, joined softly at its edge. Streams; frames without a face stay as
+    they are. Returns a Report. Raises InputError when no face is found, or when the model wants
+    the mask as input and the headset is a real one.
+    """
+    model = model if isinstance(model, torch.nn.Module) else networks.load_weights(model)
+    if headset is None and model.architecture.get("mask_input"):
+        raise hmdlib.InputError("headset=None: this model wants the mask, which nobody knows here")
+    model = model.to(hmdlib.device(device))
+    info = video.probe(source)
+    landmarks, boxes = _track(source, info, headset, box, detector)
+    times, done = [], []
+
+    def results():
+        frames = tqdm(video.read(source), Path(source).name, len(boxes) or None, disable=None)
+        for part in _chunks(frames, batch_size):
+            now = slice(len(times), len(times) + len(part))
+            before = np.stack([image for image, _ in part])
+            times.extend(time for _, time in part)
+            before, after, changed = _results(
+                model, before, landmarks[now], boxes[now], headset, feather
+            )
+            done.extend(changed)
+            yield from np.concatenate([before, after], axis=2) if side_by_side else after
+
+    video.write(out, results(), info.fps, sound_from=source, times=times)
+    return Report(Path(out), len(done), int(sum(done)))
+
+
+def _track(source, info, headset, box, detector, together=8):
+    """First look at the video. Returns landmarks (N, 68, 2), smoothed, and boxes (N, 3)."""
+    finder = None if headset is None and box is not None else faces.detector(detector, source)
+    found, times = [], []
+    for part in _chunks(tqdm(video.read(source), "faces", disable=None, leave=False), together):
+        times += [time for _, time in part]
+        if finder is not None:
+            found += finder(np.stack([image for image, _ in part]), len(found))
+    try:
+        landmarks = None if finder is None else faces.follow(found, source)
+    except hmdlib.InputError as error:
+        if headset is not None or box is not None:
+            raise
+        raise hmdlib.InputError(
+            f"{error}; under a headset few detectors see a face: give box=(x, y, side), the "
+            "head-and-shoulders square in pixels"
+        ) from None
+    if box is None:
+        boxes = faces.crop_box(landmarks, info.width, info.height)
+    else:
+        boxes = np.tile(np.float32(box), (len(times), 1))
+    if headset is None:  # nothing to place: the model gets every frame's box
+        return np.zeros((len(times), 68, 2)), boxes
+    return masks.smooth(landmarks, times), boxes
+
+
+def _results(model, before, landmarks, boxes, headset, feather):
+    """Some frames (n, H, W, 3): with the headset on, with it off, and which were changed (n,)."""
+    seen = np.isfinite(landmarks).all(axis=(1, 2))
+    before, after = before.copy(), before.copy()
+    for n in np.flatnonzero(seen):
+        frame, hidden = before[n], None
+        if headset is not None:
+            occluded, hidden = masks.render(
+                landmarks[n : n + 1], frame.shape[:2], headset, over=_float(frame)
+            )
+            before[n] = _uint8(occluded)
+        after[n] = _take_off(model, before[n], hidden, boxes[n], feather)
+    return before, after, seen
+
+
+def _take_off(model, frame, hidden, box, feather):
+    """One frame (H, W, 3) without its headset; hidden (1, 1, H, W), or None: the whole box."""
+    size, side = model.architecture["image_size"], float(box[2])
+    crop, mask = faces.cut(frame, box, size), None
+    if hidden is not None:
+        shown = np.repeat(np.uint8(255 * hidden[0, 0, :, :, None]), 3, axis=2)
+        mask = (_float(faces.cut(shown, box, size))[:, :1] > 0).float()
+    output = _uint8(deocclude(model, _float(crop), mask))
+    if hidden is None:
+        whole = faces.paste(np.zeros_like(frame), np.full_like(output, 255), box)
+        hidden = (_float(whole)[:, :1] > 0).float()
+    feather = side / 40 if feather is None else feather
+    # Nothing changes outside the box, and the join is judged by pixels not far from it.
+    near = [slice(max(0, int(low - 2 * feather)), int(low + side + 2 * feather)) for low in box[:2]]
+    window = (slice(None), slice(None), near[1], near[0])
+    result, pasted = frame.copy(), faces.paste(frame, output, box)
+    parts = (_float(picture)[window] for picture in (pasted, frame))
+    result[near[1], near[0]] = _uint8(composite(*parts, hidden[window], feather))
+    return result
+
+
+def _float(picture):
+    """(H, W, 3) uint8 -> (1, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None] / 255.0
+
+
+def _uint8(image):
+    """(1, 3, H, W) in [0, 1] -> (H, W, 3) uint8."""
+    return image[0].mul(255).round().byte().permute(1, 2, 0).numpy()

@@ -1,0 +1,161 @@
+"""The model at work: nothing visible changes, the whole way from video to video holds together."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+from test_masks import turned
+
+from hmdlib import InputError, inference, masks, networks, video
+from hmdlib.store import Session
+
+
+class Negative(torch.nn.Module):
+    """Stands in for a trained model: what it draws is easy to tell from what it saw."""
+
+    def __init__(self, image_size=64, **architecture):
+        super().__init__()
+        self.architecture = {"image_size": image_size, **architecture}
+        self.normalise = torch.nn.BatchNorm2d(3)
+
+    def forward(self, images, hidden=None):
+        assert not self.training and images.shape[1:] == (3, *[self.architecture["image_size"]] * 2)
+        return 1.5 - 2 * images  # leaves [0, 1] on both sides
+
+
+def test_deocclude_clips_keeps_order_and_leaves_the_model_as_it_was():
+    model = Negative().train()
+    images = torch.rand(5, 3, 64, 64)
+    output = inference.deocclude(model, images, batch_size=2)
+    torch.testing.assert_close(output, (1.5 - 2 * images).clamp(0, 1))
+    assert model.training and not output.requires_grad
+    assert inference.deocclude(model, images[:0]).shape == (0, 3, 64, 64)
+
+
+def test_deocclude_does_not_depend_on_the_batch():
+    torch.manual_seed(0)
+    model = networks.Deoccluder(image_size=64, width=8)
+    images = torch.rand(3, 3, 64, 64)
+    together = inference.deocclude(model, images)
+    one_by_one = inference.deocclude(model, images, batch_size=1)
+    torch.testing.assert_close(together, one_by_one, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("feather", [0, 3, 8])
+def test_composite_leaves_visible_pixels_bit_by_bit(feather):
+    output, occluded = torch.rand(2, 3, 48, 48), torch.rand(2, 3, 48, 48)
+    hidden = torch.zeros(2, 1, 48, 48)
+    hidden[..., 10:30, 12:40] = 1
+    result = inference.composite(output, occluded, hidden, feather)
+    visible = (hidden == 0).expand_as(output)
+    assert torch.equal(result[visible], occluded[visible])
+    assert result.min() >= 0 and result.max() <= 1
+    if feather == 0:
+        assert torch.equal(result[~visible], output[~visible])
+
+
+def test_feather_takes_a_colour_error_off_at_the_join_and_not_far_inside():
+    truth = torch.full((1, 3, 80, 80), 0.5)
+    hidden = torch.zeros(1, 1, 80, 80)
+    hidden[..., 40:] = 1
+    occluded = torch.where(hidden > 0, torch.zeros(1), truth)  # a black headset
+    result = inference.composite(truth + 0.1, occluded, hidden, feather=8)[0, 0, 40]
+    assert (result[:40] == 0.5).all()
+    assert abs(result[40] - 0.5) < 0.02  # no step; and nothing of the black
+    assert (result[40:].diff() >= -1e-6).all()  # fades out inwards
+    assert abs(result[60:] - 0.6).max() < 1e-3
+
+
+def a_session(size=64, count=10):
+    landmarks = turned([(2 * n, 0, 0) for n in range(count)], size)[0].numpy()
+    frames = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+    nothing = np.zeros(count)
+    return Session("session_1", frames, landmarks, np.arange(count) / 30, nothing, nothing, {})
+
+
+def test_crops_stream_in_order_with_one_headset():
+    session, headset = a_session(), masks.Headset("goggles")
+    results = inference.deocclude_crops(Negative(), session, headset, batch_size=4)
+    assert iter(results) is results
+    triples = list(results)
+    assert len(triples) == 10
+    hidden = masks.headset(masks.smooth(session.landmarks, session.times), 64, headset)
+    for n, (occluded, output, composite) in enumerate(triples):
+        truth = torch.from_numpy(session.frames[n]).permute(2, 0, 1) / 255
+        assert torch.equal(occluded * (1 - hidden[n]), truth * (1 - hidden[n]))
+        assert torch.equal(composite, torch.where(hidden[n] > 0, output, truth))
+    some = list(inference.deocclude_crops(Negative(), session, headset, indices=[7, 2]))
+    assert torch.equal(some[0][0], triples[7][0]) and torch.equal(some[1][2], triples[2][2])
+
+
+def test_crops_of_another_size_are_refused():
+    with pytest.raises(InputError, match="session_1: crops of 64 pixels.*image_size=128"):
+        next(inference.deocclude_crops(Negative(128), a_session()))
+
+
+# ---------------------------------------------------------------- video to video
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A grey video of 20 frames with sound, and a sidecar that says where the face would be."""
+    path = tmp_path / "session_1.mp4"
+    with av.open(str(tmp_path / "sound.wav"), "w") as output:
+        stream = output.add_stream("pcm_s16le", rate=16000, layout="mono")
+        wave = (8000 * np.sin(np.arange(16000) / 5)).astype(np.int16)[None]
+        sound = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
+        sound.rate, sound.pts, sound.time_base = 16000, 0, Fraction(1, 16000)
+        output.mux(stream.encode(sound) + stream.encode(None))
+    frames = [np.full((144, 192, 3), 170, np.uint8)] * 20
+    video.write(path, frames, 25, sound_from=tmp_path / "sound.wav")
+    landmarks = turned([(n - 10, 0, 0) for n in range(20)], 100)[0].numpy() + [40, 25]
+    landmarks[6] = np.nan
+    np.savez(tmp_path / "session_1.truth.npz", landmarks=landmarks.astype(np.float32))
+    return path
+
+
+def test_a_video_goes_through_with_its_sound(clip, tmp_path):
+    out = tmp_path / "out.mp4"
+    report = inference.deocclude_video(Negative(), clip, out, masks.Headset(), feather=0)
+    assert (report.frames, report.deoccluded) == (20, 19)
+    assert str(report) == f"{out}: 19 of 20 frames de-occluded; 1 without a face left as they were"
+    info = video.probe(out)
+    assert (info.width, info.height, info.has_sound) == (192, 144, True)
+    frames = [image.astype(int) for image, _ in video.read(out)]
+    assert len(frames) == 20
+    assert abs(frames[6] - 170).max() < 8  # no face: as it was
+    face = np.load(clip.with_suffix(".truth.npz"))["landmarks"][10, 27].astype(int)
+    middle = frames[10][face[1] - 3 : face[1] + 3, face[0] - 3 : face[0] + 3]
+    assert middle.min() > 230  # the negative of the dark visor
+    assert abs(frames[10][:, :20] - 170).max() < 8 and abs(frames[10][-20:] - 170).max() < 8
+
+
+def test_side_by_side_shows_the_headset_beside_the_result(clip, tmp_path):
+    out = tmp_path / "out.mp4"
+    inference.deocclude_video(Negative(), clip, out, masks.Headset(), side_by_side=True)
+    frame = [image for image, _ in video.read(out)][10]
+    assert frame.shape == (144, 384, 3)
+    assert frame[:, :192].min() < 80 < 150 < frame[:, 192:].min()
+
+
+def test_a_real_headset_needs_only_the_box(clip, tmp_path):
+    out = tmp_path / "out.mp4"
+    report = inference.deocclude_video(Negative(), clip, out, box=(60, 20, 80), feather=0)
+    assert report.deoccluded == 20
+    frame = [image.astype(int) for image, _ in video.read(out)][0]
+    assert abs(frame[30:90, 70:130] - (1.5 * 255 - 2 * 170)).max() < 8
+    assert abs(frame[:, :50] - 170).max() < 8 and abs(frame[110:] - 170).max() < 8
+
+
+def test_what_cannot_work_is_refused(clip, tmp_path):
+    clip.with_suffix(".truth.npz").unlink()
+    np.savez(clip.with_suffix(".truth.npz"), landmarks=np.full((20, 68, 2), np.nan, np.float32))
+    with pytest.raises(InputError, match=r"no face found.*give box=\(x, y, side\)"):
+        inference.deocclude_video(Negative(), clip, tmp_path / "out.mp4")
+    with pytest.raises(InputError, match="wants the mask"):
+        inference.deocclude_video(Negative(mask_input=True), clip, tmp_path / "out.mp4")
+    with pytest.raises(InputError, match="there is no such file"):
+        inference.deocclude_video(Negative(), tmp_path / "none.mp4", tmp_path / "out.mp4")
+    assert not list(tmp_path.glob("out*"))
