@@ -8,6 +8,7 @@ import json
 import os
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -15,7 +16,10 @@ from hmdlib import InputError
 
 
 def write_tensors(path, tensors, facts):
-    """Write name -> tensor and JSON-able facts to one file, atomically: all of it or nothing."""
+    """Write name -> tensor and JSON-able facts to one file, atomically: all of it or nothing.
+
+    Raises InputError when the disk refuses; an earlier file of that name is then untouched.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -24,6 +28,8 @@ def write_tensors(path, tensors, facts):
     try:
         save_file(plain, partial, {key: json.dumps(value) for key, value in facts.items()})
         os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be written ({error}); make room, run again") from None
     finally:
         partial.unlink(missing_ok=True)
 
@@ -49,3 +55,54 @@ def _open(path, with_tensors):
             return {name: file.get_tensor(name) for name in names}, facts
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable weights file ({error}); delete it") from None
+
+
+# ---- the parts of a training run, as flat names -----------------------------------------------
+
+
+def prefixed(prefix, tensors):
+    """{"a": tensor} -> {"prefix/a": tensor}."""
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def without_prefix(prefix, tensors):
+    """The inverse of `prefixed`: the tensors below a prefix, under their own names."""
+    start = f"{prefix}/"
+    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+
+
+def optimiser_tensors(optimiser, module):
+    """Adam's memory under its parameters' names: {"encoder.stem.0.weight/exp_avg_sq": tensor}."""
+    return {
+        f"{name}/{key}": value
+        for name, parameter in module.named_parameters()
+        for key, value in optimiser.state.get(parameter, {}).items()
+    }
+
+
+@torch.no_grad()
+def restore_optimiser(optimiser, module, tensors):
+    """Give Adam back its memory, each tensor laid out in memory as its parameter is.
+
+    The layout matters: Adam's fused kernel walks both in memory order, channels-last or not.
+    """
+    for name, parameter in module.named_parameters():
+        memory = without_prefix(name, tensors)
+        for key, value in memory.items():
+            if value.shape == parameter.shape:
+                memory[key] = torch.empty_like(parameter).copy_(value)
+            else:  # Adam's count of steps, which the fused kernel wants where the parameter is
+                fused = optimiser.defaults.get("fused")
+                memory[key] = value.to(parameter.device if fused else "cpu")
+        if memory:
+            optimiser.state[parameter] = memory
+
+
+def fingerprint(module):
+    """A short hash of a network's weights, to tell whether a run began from these."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for tensor in module.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

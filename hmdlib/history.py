@@ -1,0 +1,110 @@
+"""What a training run tells while it goes: history.csv, ten lines or a progress bar, curves."""
+
+import csv
+import io
+import os
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+COLUMNS = (
+    "step", "stage", "images", "seconds", "images_per_second", "lr", "total", "rec", "adv", "ssim",
+    "mask", "D", "D_real", "code", "code_mean", "code_std", "psnr_frame", "psnr_hidden",
+)  # fmt: skip
+"""step: steps done in all; images: seen in all; lr at that step; total .. mask: Eq. 6 and its
+terms, unweighted, averaged since the last row (rec, mask in grey levels); D, D_real: the
+discriminator's loss and its mean probability for real pictures; code: the code adversary's loss;
+psnr_*: raw output on held-back pictures."""
+
+
+class History:
+    """The rows of history.csv, in memory and on disk; a resumed run goes on without doubles."""
+
+    def __init__(self, folder):
+        self.path = Path(folder) / "history.csv"
+        self.rows = []
+
+    def restore(self, step):
+        """Read what an earlier run wrote up to `step` and drop what it wrote after."""
+        self.rows = []
+        if self.path.is_file():
+            with open(self.path, newline="") as file:
+                rows = [row for row in csv.DictReader(file) if None not in row.values()]
+            self.rows = [_numbers(row) for row in rows if int(row["step"]) <= step]
+        partial = self.path.with_suffix(".tmp")
+        partial.write_text(_line(COLUMNS) + "".join(map(self._format, self.rows)))
+        os.replace(partial, self.path)
+
+    def add(self, **row):
+        """Append one row, in memory and on disk."""
+        self.rows.append(row)
+        with open(self.path, "a", newline="") as file:
+            file.write(self._format(row))
+
+    @staticmethod
+    def _format(row):
+        values = (row.get(column, "") for column in COLUMNS)
+        return _line(f"{v:.6g}" if isinstance(v, float) else v for v in values)
+
+    def table(self):
+        """All rows as a DataFrame with the columns of history.csv; what was not measured is NaN."""
+        return pd.DataFrame(self.rows, columns=COLUMNS)
+
+    def last(self, column):
+        """The newest value of a column, NaN where there is none yet."""
+        return next((row[column] for row in reversed(self.rows) if column in row), float("nan"))
+
+
+def _line(values):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue()
+
+
+def _numbers(row):
+    whole = {"step", "images"}
+    kept = {key: value for key, value in row.items() if key in COLUMNS and value != ""}
+    return {
+        key: value if key == "stage" else int(value) if key in whole else float(value)
+        for key, value in kept.items()
+    }
+
+
+def interactive():
+    """Is somebody watching? A terminal, or a notebook that is not run as a batch.
+
+    A batch run sets HMDLIB_BATCH=1, since a notebook's kernel cannot tell papermill from a person.
+    """
+    if os.environ.get("HMDLIB_BATCH"):
+        return False
+    return "ipykernel" in sys.modules or sys.stderr.isatty()
+
+
+class Progress:
+    """A bar for those who watch, some ten lines for those who read a log, nothing for tests.
+
+    kind: "auto" (a bar if `interactive`, else lines), "bar", "lines" or "none".
+    """
+
+    def __init__(self, total, done=0, kind="auto", lines=10):
+        kind = ("bar" if interactive() else "lines") if kind == "auto" else kind
+        self.total, self.bar = total, None
+        self.every = max(1, total // lines) if kind == "lines" else None
+        if kind == "bar":
+            from tqdm.auto import tqdm
+
+            self.bar = tqdm(total=total, initial=done, unit="step")
+
+    def advance(self, step, say):
+        """One step done; `say()` makes the text, and is called only when it will be shown."""
+        if self.bar is not None:
+            self.bar.update()
+            if step % 10 == 0:
+                self.bar.set_postfix_str(say(), refresh=False)
+        elif self.every and (step % self.every == 0 or step == self.total):
+            print(f"step {step}/{self.total}  {say()}", flush=True)
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.close()
