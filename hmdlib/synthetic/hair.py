@@ -24,9 +24,9 @@ HAIRLINE = (
     (38, 8.0),
     (52, 6.4),
     (64, 4.0),
-    (74, 0.2),
-    (82, -0.8),
-    (90, 1.6),
+    (74, 1.0),
+    (82, 0.4),
+    (90, 1.8),
     (100, 3.6),
     (115, 2.4),
     (128, -2.0),
@@ -241,7 +241,7 @@ def roots(generator, skull, style, count):
 
     Evenly spread over the skull; near the hairline fewer, and fewer where the crown is thin.
     """
-    tries = int(count * 3.2)
+    tries = int(count * 4.6)
     away = generator.normal(0, 1, (tries, 3))
     away /= np.linalg.norm(away, axis=1, keepdims=True)
     radius = skull.radius(away)
@@ -252,7 +252,8 @@ def roots(generator, skull, style, count):
     inside = points[:, 1] / skull.scale - hairline(azimuth, style) - ragged
     crown = np.exp(-((points[:, 0] / 6.5) ** 2) - ((points[:, 2] + 5) / 7.5) ** 2)
     crown = crown * (points[:, 1] > skull.centre[1])
-    keep = generator.random(len(points)) < np.clip(inside / 1.1 + 0.25, 0, 1)
+    seen = np.interp(points[:, 2], (-13, -8, -2), (0.2, 0.45, 1))  # the back is seldom seen
+    keep = generator.random(len(points)) < seen * np.clip(inside / 0.5 + 0.3, 0, 1)
     keep &= generator.random(len(points)) > style.thin * np.clip(1.6 * crown, 0, 1)
     ear = (np.abs(azimuth) > 86) & (np.abs(azimuth) < 112) & (points[:, 1] < 2.8 * skull.scale)
     keep &= ~ear
@@ -267,7 +268,7 @@ def lengths(generator, points, inside, style):
     low = style.sides + (style.back - style.sides) * rear
     length = low + (style.top - low) * height
     length *= generator.uniform(0.82, 1.06, len(points))
-    return length * np.clip(0.45 + inside / 2.0, 0.3, 1)
+    return length * np.clip(0.6 + inside / 1.6, 0.4, 1)
 
 
 def comb(points, style, outward):
@@ -289,14 +290,15 @@ def comb(points, style, outward):
     return flow / (np.linalg.norm(flow, axis=1, keepdims=True) + 0.15)
 
 
-def beside_face(points, side, scale):
+def beside_face(points, side, spread, scale):
     """Points (S, 3) of hair that would hang before the face, drawn aside like a curtain (in place).
 
-    side (S,): -1 or 1, to which side each hair goes.
+    side (S,): -1 or 1, to which side each hair goes; spread (S,): how far beyond the edge, cm.
     """
     x, y, z = points.T
     before = (z > -1.5) & (y < 9.0 * scale)
     edge = np.interp(y / scale, (-9, -3, 4, 6.4, 8.0, 8.7), (5.8, 6.6, 6.9, 6.2, 4.2, 0))
+    edge = edge + spread * np.clip(edge / 4, 0, 1)
     x[before] = np.where(side > 0, np.maximum(x, edge), np.minimum(x, -edge))[before]
 
 
@@ -330,6 +332,7 @@ def walk(generator, skull, style, start, outward, length, steps):
     points = np.empty((count, steps, 3))
     points[:, 0] = start
     swerve = generator.normal(0, style.frizz, (count, 3))
+    spread = generator.exponential(0.45, count)
     stiff = 0.62 if style.gravity < 0.3 else 0.45
     for k in range(1, steps):
         here = points[:, k - 1]
@@ -338,9 +341,9 @@ def walk(generator, skull, style, start, outward, length, steps):
         heading /= np.linalg.norm(heading, axis=1, keepdims=True)
         there = here + pace * heading
         if style.gravity > 0.3:
-            beside_face(there, side, skull.scale)
+            beside_face(there, side, spread, skull.scale)
         grown = np.minimum(pace[:, 0] * k / 2.5, 1)
-        there = skull.between(there, np.minimum(layer, 0.04 + 1.5 * layer * grown), roof)
+        there = skull.between(there, np.minimum(layer, 0.08 + 1.5 * layer * grown), roof)
         if style.gravity > 0.3:
             round_body(there, front)
         points[:, k] = there
@@ -406,11 +409,12 @@ def curl(generator, points, style, lock, length):
 def clear_of_face(points, style):
     """Which strands (S,) leave forehead, face and throat free."""
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
+    brow = (z > 2) & (y < 8.0) & (np.abs(x) < 4.2)
     face = (z > -2) & (y < 7.2) & (np.abs(x) < 5.2) & (y > -8)
     throat = (z > -4.5) & (np.abs(x) < 5.6) & (y <= -8) & (y > -18)
     if style.gravity < 0.3:
         return ~(face & (y < 6.3)).any(1)
-    return ~(face | throat).any(1)
+    return ~(face | brow | throat).any(1)
 
 
 def knot(generator, style, count, steps):
@@ -443,12 +447,12 @@ def knot(generator, style, count, steps):
 
 @dataclass
 class Hair:
-    """Strands at rest: points (S, K, 3) cm, colours (S, 3) linear, occlusion (S, K), radius cm."""
+    """Strands at rest: points (S, K, 3) cm, colours (S, 3), occlusion (S, K), radius (S,) cm."""
 
     points: np.ndarray
     colours: np.ndarray
     occlusion: np.ndarray
-    radius: float
+    radius: np.ndarray
 
 
 def tint(generator, colour, grey, lock, count):
@@ -458,7 +462,8 @@ def tint(generator, colour, grey, lock, count):
     each = np.exp(generator.normal(0, 0.09, count))
     colours = colour * (locks * each)[:, None] * np.exp(generator.normal(0, 0.03, (count, 3)))
     old = generator.random(count) < grey
-    colours[old] = WHITE * generator.uniform(0.6, 1.0, (old.sum(), 1))
+    fade = generator.uniform(0.25, 0.9, (old.sum(), 1))
+    colours[old] += fade * (WHITE - colours[old])
     return np.clip(colours, 0.004, 0.8).astype(np.float32)
 
 
@@ -472,15 +477,17 @@ def grow(generator, skull, style, colour=(0.075, 0.043, 0.023), grey=0.0, count=
         points = curl(generator, points, style, lock, length)
     free = clear_of_face(points, style)
     points, lock = points[free], lock[free]
+    fine = np.clip(0.55 + 0.4 * inside[free], 0.55, 1)  # the hairline's hairs are thin
     if style.gather is not None:
         extra = knot(generator, style, max(200, count // 6), steps)
         points = np.concatenate([points, extra])
         lock = np.concatenate([lock, generator.integers(0, lock.max() + 1, len(extra))])
+        fine = np.concatenate([fine, np.ones(len(extra))])
     away = points - skull.centre
     above = np.linalg.norm(away, axis=-1) - skull.radius(away)
     occlusion = np.clip(0.30 + 0.75 * above / (0.6 * style.lift + 0.25), 0.25, 1)
     colours = tint(generator, colour, grey, lock, len(points))
-    radius = 0.016 * np.sqrt(16000 / max(count, 1))
+    radius = 0.016 * np.sqrt(16000 / max(count, 1)) * fine
     return Hair(points.astype(np.float32), colours, occlusion.astype(np.float32), radius)
 
 
@@ -499,25 +506,29 @@ def vary(generator, style):
     )
 
 
-def cap(surface, normals, faces, style, colours):
-    """A skin of hair's colour below the strands, so that no scalp shows between them: a Mesh.
+def caps(surface, normals, faces, style, colours):
+    """Skins of hair's colour below the strands, so that no bare scalp shows between them: Meshes.
 
-    surface, normals (N, 3) and faces of the head at rest. It ends well inside the hairline.
+    surface, normals (N, 3) and faces of the head at rest. A solid one ends well inside the
+    hairline, a sheer one nearer to it; shorn heads have the sheer one only.
     """
     azimuth = np.degrees(np.arctan2(surface[:, 0], surface[:, 2] - Skull.centre[2]))
     inside = surface[:, 1] - hairline(azimuth, style)
     ear = (np.abs(azimuth) > 84) & (np.abs(azimuth) < 114) & (surface[:, 1] < 4.5)
     crown = np.hypot(surface[:, 0], surface[:, 2] + 5) < 9 * (style.thin > 0.2)
-    bare = ear | (crown & (surface[:, 1] > 2.5))
+    inside[ear | (crown & (surface[:, 1] > 2.5))] = -1
     shorn = style.top < 1
-    covered = (inside > (0.2 if shorn else 0.9)) & ~bare
-    kept = faces[covered[faces].all(1)]
-    opacity = 1.0 if not shorn else 0.16 if style.top < 0.3 else 0.5
-    colour = colours.mean(0) * 0.55
-    material = Material(colour, 0.9, 0.01, label=HAIR, shadow=False, opacity=opacity)
-    used, compact = np.unique(kept, return_inverse=True)
-    vertices = (surface + 0.06 * normals)[used].astype(np.float32)
-    return Mesh(vertices, compact.reshape(-1, 3).astype(np.int32), material)
+    sheer = 0.16 if style.top < 0.3 else 0.5
+    layers = [(0.2, sheer, 0.02)] if shorn else [(1.5, 1.0, 0.03), (0.45, 0.5, 0.02)]
+    meshes = []
+    for least, opacity, height in layers:
+        kept = faces[(inside > least)[faces].all(1)]
+        used, compact = np.unique(kept, return_inverse=True)
+        vertices = (surface + height * normals)[used].astype(np.float32)
+        colour = colours.mean(0) * (0.55 if opacity == 1 else 1.0)
+        material = Material(colour, 0.9, 0.01, label=HAIR, shadow=False, opacity=opacity)
+        meshes.append(Mesh(vertices, compact.reshape(-1, 3).astype(np.int32), material))
+    return [mesh for mesh in meshes if len(mesh.triangles)]
 
 
 def hanging(points, style):
