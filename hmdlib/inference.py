@@ -200,18 +200,27 @@ def _take_off(model, frame, hidden, box, feather):
         whole = faces.paste(np.zeros_like(frame), np.full_like(output, 255), box)
         hidden = (_float(whole)[:, :1] > 0).float()
     feather = side / 40 if feather is None else feather
-    # Nothing changes outside the box, and the join is judged by pixels not far from it.
-    near = [slice(max(0, int(low - 2 * feather)), int(low + side + 2 * feather)) for low in box[:2]]
-    window = (slice(None), slice(None), near[1], near[0])
+    # Nothing changes but the hidden pixels, and the join is judged by pixels not far from them.
+    window = (slice(None), slice(None), *_around(hidden[0, 0], int(2 * feather) + 1))
     result, pasted = frame.copy(), faces.paste(frame, output, box)
     parts = (_float(picture)[window] for picture in (pasted, frame))
-    result[near[1], near[0]] = _uint8(composite(*parts, hidden[window], feather))
+    result[window[2:]] = _uint8(composite(*parts, hidden[window], feather))
     return result
+
+
+def _around(mask, margin):
+    """The rows and columns of an (H, W) mask's ones, and `margin` more on every side."""
+    spans = []
+    for other in (1, 0):
+        lit = torch.nonzero(mask.any(dim=other))
+        first, last = (int(lit[0]), int(lit[-1]) + 1) if len(lit) else (0, 0)
+        spans.append(slice(max(0, first - margin), last + margin))
+    return spans
 
 
 def _float(picture):
     """(H, W, 3) uint8 -> (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None] / 255.0
+    return torch.tensor(picture).permute(2, 0, 1)[None] / 255.0
 
 
 def _uint8(image):
