@@ -235,19 +235,19 @@ class _Sound:
         video = source.streams.video
         first = video[0].start_time if video else None  # sound counts from the first picture
         self.start = Fraction(0) if first is None else first * video[0].time_base
-        self.ended = False
+        self.reached, self.ended = Fraction(0), False
 
     def write_until(self, time):
         """Encode on until the sound has reached `time` seconds."""
-        reached = Fraction(-1)
-        while not self.ended and reached < time:
+        while not self.ended and self.reached < time:
             try:
                 frame = next(self.frames)
             except (StopIteration, av.error.FFmpegError):
                 self.ended = True
                 return
-            reached = frame.pts * frame.time_base - self.start
-            frame.pts = round(reached / frame.time_base)
+            begins = frame.pts * frame.time_base - self.start
+            self.reached = begins + Fraction(frame.samples, frame.sample_rate)
+            frame.pts = round(begins / frame.time_base)
             for piece in self.resampler.resample(frame):
                 self.output.mux(self.encoder.encode(piece))
 
