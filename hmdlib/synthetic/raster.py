@@ -161,7 +161,8 @@ def render(meshes, strands, lights, ambient, camera, background=None, exposure=1
         ids[:] = -1
         surface, atlas = _surface(glass, camera), _atlas(tuple(m.material for m in glass))
         _fill(near, ids, surface, glass)
-        shade.glaze(image, near, ids, surface, atlas, lamps, exposure)
+        open_lamps = lamps._replace(casts=np.zeros_like(lamps.casts))  # glints outshine shadows
+        shade.glaze(image, near, ids, surface, atlas, open_lamps, exposure)
     return np.round(image * 255).astype(np.uint8), depth, label
 
 

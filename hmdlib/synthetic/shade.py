@@ -70,12 +70,12 @@ class Lights(NamedTuple):
     texel: float
 
 
-@njit(cache=True, fastmath=True, inline="always")
+@njit(cache=True, fastmath=True, _nrt=False)
 def clamp(x, low, high):
     return min(max(x, low), high)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _sample_level(atlas, m, level, u, v, weight, out):
     """Add weight times the bilinear sample of one level to out (CHANNELS,)."""
     levels = atlas.levels
@@ -94,7 +94,7 @@ def _sample_level(atlas, m, level, u, v, weight, out):
         out[c] += w00 * t[p00 + c] + w10 * t[p10 + c] + w01 * t[p01 + c] + w11 * t[p11 + c]
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _sample(atlas, m, u, v, footprint, out):
     """Trilinear: footprint is the area of a sample in units of uv, which picks the level."""
     for c in range(CHANNELS):
@@ -119,7 +119,7 @@ DISC = np.array(
 )
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _mesh_shadow(lights, i, x, y, z, soft):
     """Share of light i that meshes let through: percentage-closer soft shadows (Fernando 2005)."""
     depth = lights.depth
@@ -133,8 +133,6 @@ def _mesh_shadow(lights, i, x, y, z, soft):
             gap += depth[i, ty, tx] - z
     if blockers == 0:
         return 1.0
-    if blockers == 8 and gap > 16.0:
-        return 0.0
     radius = clamp(lights.size[i] * gap / blockers / lights.texel + soft, 1.5, 14.0)
     lit = 0.0
     for k in range(16):
@@ -153,7 +151,7 @@ def _mesh_shadow(lights, i, x, y, z, soft):
     return lit / 16.0
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _hair_shadow(lights, i, x, y, z):
     """Share of light i that the hair in front lets through, thickness by thickness."""
     size = lights.front.shape[1]
@@ -164,10 +162,10 @@ def _hair_shadow(lights, i, x, y, z):
             behind = lights.front[i, ty, tx] - z
             if behind > 0.05:
                 dark += lights.cover[i, ty, tx] * clamp(behind / 1.2, 0.0, 1.0)
-    return math.exp(-0.3 * dark)
+    return math.exp(-0.3 * dark) if dark > 0.0 else 1.0
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _shadow(lights, i, px, py, pz, soft):
     """Share of light i that reaches a point."""
     if not lights.casts[i]:
@@ -179,7 +177,7 @@ def _shadow(lights, i, px, py, pz, soft):
     return _mesh_shadow(lights, i, x, y, z, soft) * _hair_shadow(lights, i, x, y, z)
 
 
-@njit(cache=True, fastmath=True, inline="always")
+@njit(cache=True, fastmath=True, _nrt=False)
 def _ggx(nh, nl, nv, a):
     """GGX distribution times visibility (height-correlated Smith, Hammon's fit); a: alpha."""
     d = nh * nh * (a * a - 1.0) + 1.0
@@ -187,7 +185,7 @@ def _ggx(nh, nl, nv, a):
     return a * a / (math.pi * d * d) * 0.5 / smith
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _barycentric(surface, t, x, y):
     """Perspective-correct weights of the corners of triangle t at sample (x, y)."""
     i, j, k = surface.triangles[t, 0], surface.triangles[t, 1], surface.triangles[t, 2]
@@ -221,13 +219,13 @@ def gradients(vertices, uv, triangles):
     return out
 
 
-@njit(cache=True, fastmath=True, inline="always")
+@njit(cache=True, fastmath=True, _nrt=False)
 def _unit(x, y, z):
     length = 1.0 / math.sqrt(x * x + y * y + z * z + 1e-20)
     return x * length, y * length, z * length
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _bumped(surface, t, nx, ny, nz, slope_u, slope_v):
     """Tilt a unit normal by the bump's slopes along u and v (cm per unit of uv)."""
     g = surface.gradients
@@ -238,7 +236,7 @@ def _bumped(surface, t, nx, ny, nz, slope_u, slope_v):
     return _unit(nx - gx * limit, ny - gy * limit, nz - gz * limit)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _interpolate(surface, t, x, y):
     """Position, unit normal, uv, occlusion and footprint in uv of triangle t at a sample."""
     wa, wb, wc, area = _barycentric(surface, t, x, y)
@@ -258,13 +256,13 @@ def _interpolate(surface, t, x, y):
     return px, py, pz, *_unit(nx, ny, nz), u, v, open_sky, abs(patch) / max(area, 1e-6)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _ambient(lights, y, c):
     up = clamp(0.5 + 0.5 * y, 0.0, 1.0)
     return lights.ambient[1, c] + up * (lights.ambient[0, c] - lights.ambient[1, c])
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _add_light(lights, i, place, n, b, view, rough2, specular, skin, open_sky, out):
     """Add what light i gives to out (6,): diffuse red, green, blue, then specular.
 
@@ -276,7 +274,7 @@ def _add_light(lights, i, place, n, b, view, rough2, specular, skin, open_sky, o
     rough = b[0] * lx + b[1] * ly + b[2] * lz
     if max(smooth, rough) < -0.4 * skin:
         return
-    lift = 0.08 + 0.12 * (1.0 - clamp(smooth, 0.0, 1.0))  # off the surface, against acne
+    lift = 0.10 + 0.14 * (1.0 - clamp(smooth, 0.0, 1.0))  # off the surface, against acne
     px, py, pz = place[0] + lift * n[0], place[1] + lift * n[1], place[2] + lift * n[2]
     shade = _shadow(lights, i, px, py, pz, 3.0 * skin)
     cave = clamp(open_sky * 2.0, 0.0, 1.0)  # deep folds see little of any one light
@@ -305,13 +303,13 @@ def _add_light(lights, i, place, n, b, view, rough2, specular, skin, open_sky, o
         out[3 + c] += shine * colour[i, c]
 
 
-@njit(cache=True, fastmath=True, inline="always")
+@njit(cache=True, fastmath=True, _nrt=False)
 def _wrapped(cosine, reach):
     """A cosine that reaches round the terminator, of equal energy."""
     return max(0.0, (cosine + reach) / ((1.0 + reach) * (1.0 + reach)))
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def shade_mesh(surface, atlas, lights, t, x, y, texel, light, out):
     """Light that leaves triangle t at sample (x, y): out (6,) diffuse and specular, linear.
 
@@ -347,7 +345,7 @@ def shade_mesh(surface, atlas, lights, t, x, y, texel, light, out):
     return matter[m, 4]
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _along(screen, s, k, x, y):
     """How far along segment k of strand s the sample (x, y) lies, in [0, 1]."""
     dx, dy = screen[s, k + 1, 0] - screen[s, k, 0], screen[s, k + 1, 1] - screen[s, k, 1]
@@ -355,14 +353,14 @@ def _along(screen, s, k, x, y):
     return clamp(f / (dx * dx + dy * dy + 1e-9), 0.0, 1.0)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _between(points, s, k, f):
     x = points[s, k, 0] + f * (points[s, k + 1, 0] - points[s, k, 0])
     y = points[s, k, 1] + f * (points[s, k + 1, 1] - points[s, k, 1])
     return x, y, points[s, k, 2] + f * (points[s, k + 1, 2] - points[s, k, 2])
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def shade_hair(hair, lights, segment, x, y, out):
     """Light that leaves a hair at sample (x, y): out (6,), linear, all in the first three."""
     last = hair.points.shape[1] - 1
@@ -394,7 +392,7 @@ def shade_hair(hair, lights, segment, x, y, out):
             out[c] += through * lights.colour[i, c] * (body + first)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _highlight(tl, tv, sin_l, sin_v, shift, power):
     """A Kajiya-Kay highlight whose cone is tilted by shift towards the root or the tip."""
     cosine = sin_l * sin_v - tl * tv
@@ -413,7 +411,7 @@ FILM = _film_curve(16.0 * np.linspace(0.0, 1.0, 4097) ** 2).astype(np.float32)
 """The film's curve, tabled over the square root of light up to 16."""
 
 
-@njit(cache=True, fastmath=True, inline="always")
+@njit(cache=True, fastmath=True, _nrt=False)
 def film(x):
     """Linear light to a displayed value in [0, 1] (see _film_curve)."""
     place = math.sqrt(clamp(x, 0.0, 15.99) / 16.0) * 4096.0
@@ -421,7 +419,7 @@ def film(x):
     return FILM[i] + (place - i) * (FILM[i + 1] - FILM[i])
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _same_surface(near, ids, mesh_of, y, x):
     """Whether the four samples of pixel (y, x) lie on one mesh without a step in depth."""
     first = ids[2 * y, 2 * x]
@@ -440,7 +438,7 @@ def _same_surface(near, ids, mesh_of, y, x):
     return high - low < 0.004 * high  # 0.3 cm at 70 cm
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def _shade_sample(surface, atlas, hair, lights, which, x, y, texel, light, out):
     if which >= 0:
         shade_mesh(surface, atlas, lights, which, x, y, texel, light, out)
@@ -511,7 +509,7 @@ def glaze(image, near, ids, surface, atlas, lights, exposure):
                 image[y, x, c] += 0.25 * hits * (film(lit) - image[y, x, c])
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, _nrt=False)
 def unfilm(s):
     """The inverse of film, by bisection."""
     low, high = 0.0, 16.0
