@@ -5,6 +5,7 @@ Pictures come as everywhere in the package: float tensors (N, 3, H, W) in [0, 1]
 Figure, which a notebook shows once: as the last line of its cell.
 """
 
+import inspect
 import math
 from pathlib import Path
 
@@ -78,6 +79,18 @@ def save(figure, path):
     return figure
 
 
+def source(thing):
+    """The source of a function or class in colours: the method is there to be read."""
+    from IPython.display import HTML
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import PythonLexer
+
+    look = "font-family: monospace; font-size: 90%; line-height: 1.35; margin: 0.4em"
+    formatter = HtmlFormatter(noclasses=True, nobackground=True, prestyles=look)
+    return HTML(highlight(inspect.getsource(thing), PythonLexer(), formatter))
+
+
 def show_grid(images, titles=None, labels=None, columns=None, scale=None):
     """Pictures side by side, names above the columns and beside the rows.
 
@@ -94,7 +107,7 @@ def show_grid(images, titles=None, labels=None, columns=None, scale=None):
     across = max(len(row) for row in rows)
     height, width = rows[0].shape[1:3]
     left = 0.07 * max(len(str(label)) for label in labels) + 0.15 if labels else 0.0
-    scale = scale or min(2.4, (WIDTH - left) / across)
+    scale = scale or min(2.4 * width / height, (WIDTH - left) / across)
     tall, gap = scale * height / width, 0.04
     each_titled = titles is not None and len(titles) > across
     above = 0.24 if titles is not None else 0.0
@@ -158,7 +171,7 @@ def overlay_landmarks(images, landmarks, zoom=3, colour="#00e5ff", lines=True):
 
 def _draw_face(pen, points, colour, lines):
     """Lines of the face parts, then the points; points (68, 2) in the picture's pixels."""
-    size = max(1.0, 0.012 * np.ptp(points[:, 0]))
+    size = max(1.0, min(0.012 * np.ptp(points[:, 0]), 0.006 * pen.im.size[0]))
     for first, last, closed in FACE_PARTS if lines else ():
         part = [tuple(point) for point in points[first:last]]
         pen.line(part + part[:1] * closed, fill=colour, width=1)

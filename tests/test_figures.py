@@ -1,5 +1,6 @@
 """Figures: what goes in comes out as pictures, in the right order, nothing hidden or invented."""
 
+import re
 from types import SimpleNamespace
 
 import matplotlib
@@ -141,6 +142,11 @@ def test_bars_are_as_long_as_their_numbers():
     )
     lengths = [patch.get_width() for patch in figures.bars(table, "dB").axes[0].patches]
     assert lengths == [20.0, 29.0, 15.0, 22.0]
+
+
+def test_source_shows_the_code_that_runs():
+    page = figures.source(figures.as_uint8).data
+    assert "as_uint8" in page and "np.clip" in re.sub("<[^>]*>", "", page)
 
 
 def test_a_saved_figure_is_handed_back(tmp_path):
