@@ -14,7 +14,8 @@ import torch
 import hmdlib
 from hmdlib import head_pose
 from hmdlib.head_pose import smooth
-from hmdlib.headset_render import FAMILIES, Headset, paint
+from hmdlib.headset_render import paint
+from hmdlib.headset_shape import FAMILIES, Headset
 
 __all__ = [
     "FAMILIES", "Headset", "headset", "occlude", "occluder", "random_headset", "render", "smooth",
