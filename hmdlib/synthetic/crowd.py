@@ -1,7 +1,6 @@
 """A collection of faces: thousands of synthetic people, each in a few small pictures."""
 
 import json
-import multiprocessing
 import os
 import shutil
 from dataclasses import replace
@@ -41,17 +40,10 @@ def portraits(seed, count, image_size):
             place=(generator.normal(0.5, 0.02), generator.normal(0.48, 0.015)),
         )
         performance.translation[i] *= 0.3
-        image, _, _, landmarks = people.shoot(stage, performance, i, generator)
+        image, _, _, landmarks = people.shoot(stage, performance, i)
         images.append(image)
         points.append(landmarks)
     return np.array(images), np.array(points)
-
-
-def _start_worker():
-    """Processes share the work: one thread each."""
-    import numba
-
-    numba.set_num_threads(1)
 
 
 def _job(task):
@@ -96,23 +88,17 @@ def render_collection(folder, count, image_size=128, seed=0, workers=None, repor
         for n, start in enumerate(range(0, count, EACH))
     ]
     done = 0
-    for start, images, points in _spread(tasks, workers or os.cpu_count()):
-        frames[start : start + len(images)], landmarks[start : start + len(images)] = images, points
-        before, done = done, done + len(images)
-        if report is not None and (done * 10 // count > before * 10 // count):
-            report(f"{done} of {count} synthetic faces")
+    workers = 1 if len(tasks) < 4 else workers or os.cpu_count()
+    with people.helpers(workers, chunk=4) as spread:
+        for start, images, points in spread(_job, tasks):
+            part = slice(start, start + len(images))
+            frames[part], landmarks[part] = images, points
+            before, done = done, done + len(images)
+            if report is not None and (done * 10 // count > before * 10 // count):
+                report(f"{done} of {count} synthetic faces")
     frames.flush()
     np.save(partial / "landmarks.npy", landmarks)
     (partial / "meta.json").write_text(json.dumps(about, indent=2))
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
     return folder
-
-
-def _spread(tasks, workers):
-    """Results of _job over tasks, in any order; without processes where one is enough."""
-    if workers == 1 or len(tasks) < 4:
-        yield from map(_job, tasks)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers, _start_worker) as pool:
-        yield from pool.imap_unordered(_job, tasks, chunksize=4)

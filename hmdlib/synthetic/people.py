@@ -1,10 +1,15 @@
 """Synthetic persons, whole: sessions as videos with sound and truth, and a collection of faces."""
 
 import io
+import multiprocessing
+import os
 import wave
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
+import numba
 import numpy as np
 
 from hmdlib import video
@@ -103,11 +108,11 @@ def same_points(strands, points):
     return alike
 
 
-def shoot(stage, performance, i, generator=None):
-    """Photograph moment i of a performance. Returns (image, depth, label, truth).
+def shoot(stage, performance, i):
+    """Photograph moment i of a performance. Returns (image, depth, label, landmarks).
 
-    image: (H, W, 3) uint8; depth (H, W) cm, 0 = background; label (H, W) uint8; truth: landmarks
-    (68, 2) in pixels, head_pose, gaze, eye_openness.
+    image: (H, W, 3) uint8; depth (H, W) cm, 0 = background; label (H, W) uint8; landmarks (68, 2)
+    in pixels.
     """
     (width, height), look = stage.size, stage.look
     scale = look.scale * height  # pixels a cm at the head
@@ -135,8 +140,7 @@ def shoot(stage, performance, i, generator=None):
         behind,
         stage.lighting.exposure,
     )
-    shifts = (0, 0) if generator is None else generator.integers(0, 256, 2)
-    studio.develop(image, stage.noise, *(int(s) for s in shifts), look.vignette)
+    studio.develop(image, stage.noise, 149 * i % 256, 83 * i % 256, look.vignette)
     return image, depth, label, camera.project(truth["landmarks"]).astype(np.float32)
 
 
@@ -147,31 +151,54 @@ def write_sound(path, samples, rate=24000):
         file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
 
-def write_session(path, identity, session, look, seconds=8, size=(1280, 720), fps=30):
-    """One session as a video with sound, and its truth beside it; both whole or not at all."""
-    path = Path(path)
+@lru_cache(maxsize=1)
+def prepared(seed, session, sessions, size, seconds, fps):
+    """A session's Scene and Performance, kept while its frames are drawn."""
+    identity = person(seed)
+    look = looks.look(identity, session, sessions)
     times = np.arange(round(seconds * fps)) / fps
-    seed = identity.seed
-    performance = motion.perform(seed, session, times, look.shake)
-    stage = scene(identity, session, look, size)
-    jitter = motion.stream(seed, session, "grain")
-    points, depths, labels = [], [], []
+    return scene(identity, session, look, size), motion.perform(seed, session, times, look.shake)
+
+
+@lru_cache(maxsize=1)
+def person(seed):
+    return head.Identity.from_seed(seed, texture_size=1024)
+
+
+def draw(task):
+    """One frame of a session in full, and its depth and label maps made small."""
+    recipe, i = task
+    image, depth, label, landmarks = shoot(*prepared(*recipe), i)
+    small = slice(None, None, SHRINK)
+    return image, depth[small, small].astype(np.float16), label[small, small].copy(), landmarks
+
+
+def write_session(path, recipe, spread=map):
+    """One session as a video with sound, and its truth beside it; both whole or not at all.
+
+    recipe: (seed, session, sessions, size, seconds, fps). spread: map, or a pool's imap.
+    """
+    seed, session, _, _, seconds, fps = recipe
+    times = np.arange(round(seconds * fps)) / fps
+    depths, labels, points = [], [], []
 
     def frames():
-        for i in range(len(times)):
-            image, depth, label, landmarks = shoot(stage, performance, i, jitter)
+        for image, depth, label, landmarks in spread(
+            draw, [(recipe, i) for i in range(len(times))]
+        ):
+            depths.append(depth)
+            labels.append(label)
             points.append(landmarks)
-            depths.append(depth[::SHRINK, ::SHRINK].astype(np.float16))
-            labels.append(label[::SHRINK, ::SHRINK].copy())
             yield image
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     sound = path.with_suffix(".wav.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_sound(sound, motion.voice(seed, session, seconds))
         video.write(path, frames(), fps, sound_from=sound)
     finally:
         sound.unlink(missing_ok=True)
+    performance = motion.perform(seed, session, times)
     save_truth(
         truth_path(path),
         times=times,
@@ -182,7 +209,6 @@ def write_session(path, identity, session, look, seconds=8, size=(1280, 720), fp
         depth=np.array(depths),
         label=np.array(labels),
     )
-    return path
 
 
 def truth_path(path):
@@ -199,32 +225,51 @@ def save_truth(path, **arrays):
     partial.replace(path)
 
 
-def write_person(folder, seed, sessions=5, seconds=8, size=(1280, 720), fps=30, report=None):
+def write_person(
+    folder, seed, sessions=5, seconds=8, size=(1280, 720), fps=30, report=None, workers=None
+):
     """All sessions of one synthetic person: session_1.mp4 ... with session_1.truth.npz beside.
 
     A session that is there with its truth is left alone, so a broken run goes on where it stopped.
-    report: called with one line per session. Returns the videos' paths. The truth holds times (N,)
+    report: called with one line per session. workers: processes that draw, one a core by default;
+    the pictures do not depend on it. Returns the videos' paths. The truth holds times (N,)
     seconds, landmarks (N, 68, 2) px, head_pose (N, 3) and gaze (N, 2, in the head) degrees,
     eye_openness (N, 2) right, left in [0, 1], depth (N, H/4, W/4) cm with 0 = background, label
     likewise: 0 background, 1 face and skin, 2 hair, 3 clothes and other things.
     """
-    paths, identity = [], None
-    for session in range(1, sessions + 1):
-        path = Path(folder) / f"session_{session}.mp4"
-        paths.append(path)
-        if path.is_file() and truth_path(path).is_file():
-            continue
-        identity = identity or head.Identity.from_seed(seed, texture_size=1024)
-        chosen = looks.look(identity, session, sessions)
-        if report is not None:
-            place = f"{chosen.outfit}, {chosen.background}, {chosen.light} light"
-            report(f"session {session} of {sessions}: {place}")
-        write_session(path, identity, session, chosen, seconds, size, fps)
+    paths = [Path(folder) / f"session_{n}.mp4" for n in range(1, sessions + 1)]
+    missing = [
+        (n, path)
+        for n, path in enumerate(paths, 1)
+        if not (path.is_file() and truth_path(path).is_file())
+    ]
+    few = len(missing) * seconds * fps < 60  # starting processes would take longer
+    with helpers(1 if few else workers or os.cpu_count()) as spread:
+        for n, path in missing:
+            if report is not None:
+                chosen = looks.look(person(seed), n, sessions)
+                place = f"{chosen.outfit}, {chosen.background}, {chosen.light} light"
+                report(f"session {n} of {sessions}: {place}")
+            write_session(path, (seed, n, sessions, tuple(size), seconds, fps), spread)
     return paths
+
+
+@contextmanager
+def helpers(workers, chunk=1):
+    """A map over processes with one thread each, in order; the plain map for one worker."""
+    if workers == 1:
+        yield map
+        return
+    with multiprocessing.get_context("spawn").Pool(workers, _one_thread) as pool:
+        yield partial(pool.imap, chunksize=chunk)
+
+
+def _one_thread():
+    numba.set_num_threads(1)
 
 
 def render_collection(folder, count, image_size=128, seed=0, workers=None, report=None):
     """Thousands of identities as a face store; see crowd.render_collection."""
-    from . import crowd
+    from . import crowd  # it builds on this module
 
     return crowd.render_collection(folder, count, image_size, seed, workers, report)
