@@ -9,6 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from hmdlib.detectors import MEDIAPIPE_TO_68
+
 from . import eyes, mouth
 from .ears import ears
 from .expression import deform, open_jaw
@@ -18,16 +20,6 @@ from .shape import draw_traits, shaped_face
 from .skin import Complexion, paint, tone
 from .topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, NECK_DOWN, OVAL, SKULL_RINGS, cage
 from .visibility import vertex_normals
-
-MEDIAPIPE_TO_68 = (
-    *(127, 234, 93, 132, 58, 172, 150, 176, 152, 400, 379, 397, 288, 361, 323, 454, 356),
-    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
-    *(168, 197, 5, 4, 98, 97, 2, 326, 327),
-    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
-    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),
-    *(78, 82, 13, 312, 308, 317, 14, 87),
-)
-"""Which of MediaPipe's landmarks is which of the 68 of iBUG (jaw, brows, nose, eyes, mouth)."""
 
 PIVOT = np.array([0.0, -6.0, -5.0])
 """The joint in the neck about which the head turns, in the rest frame."""
@@ -285,7 +277,8 @@ def pose(identity, expression=None, head_rotation=(0.0, 0.0, 0.0), translation=(
         meshes.append(mesh)
     for strand in strands:
         strand.points = (strand.points @ turn.T + shift).astype(np.float32)
-    truth = dict(landmarks=vertices[list(MEDIAPIPE_TO_68)], rotation=skull[0], translation=skull[1])
+    landmarks = vertices[MEDIAPIPE_TO_68].mean(1)  # as a detector's pairs become 68 points
+    truth = dict(landmarks=landmarks, rotation=skull[0], translation=skull[1])
     return meshes, strands, truth
 
 
