@@ -176,7 +176,7 @@ def views(model, image, landmarks, headset=None):
     pictures = {name: figures.as_uint8(picture)[0] for name, picture in pictures.items()}
     for name, maps in [("attention_enc", attention_enc), ("attention_dec", attention_dec)]:
         if maps is not None:
-            pictures[name] = figures.overlay_map(occluded, maps)[0]
+            pictures[name] = figures.overlay_map(occluded, maps, low=None, high=None)[0]
     return pictures
 
 
