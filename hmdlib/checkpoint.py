@@ -82,18 +82,12 @@ def optimiser_tensors(optimiser, module):
 
 @torch.no_grad()
 def restore_optimiser(optimiser, module, tensors):
-    """Give Adam back its memory, each tensor laid out in memory as its parameter is.
-
-    The layout matters: Adam's fused kernel walks both in memory order, channels-last or not.
-    """
+    """Give Adam back its memory, each tensor laid out in memory as its parameter is."""
     for name, parameter in module.named_parameters():
         memory = without_prefix(name, tensors)
         for key, value in memory.items():
-            if value.shape == parameter.shape:
+            if value.shape == parameter.shape:  # else Adam's count of steps, which stays on the CPU
                 memory[key] = torch.empty_like(parameter).copy_(value)
-            else:  # Adam's count of steps, which the fused kernel wants where the parameter is
-                fused = optimiser.defaults.get("fused")
-                memory[key] = value.to(parameter.device if fused else "cpu")
         if memory:
             optimiser.state[parameter] = memory
 

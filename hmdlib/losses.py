@@ -78,10 +78,11 @@ def contrast_structure(images, target, window=31, level_range=1.0):
     """
     with torch.autocast(images.device.type, enabled=False):
         a, b = images.float(), target.float()
-        moments = blur(torch.cat([a, b, a * b, a * a + b * b]), window)
-        mean_a, mean_b, product, squares = moments.chunk(4)
+        with torch.no_grad():  # the target's half needs no gradient
+            mean_b, square_b = blur(torch.cat([b, b * b]), window).chunk(2)
+        mean_a, product, square_a = blur(torch.cat([a, a * b, a * a]), window).chunk(3)
         covariance = product - mean_a * mean_b
-        variances = squares - mean_a**2 - mean_b**2  # s1^2 + s2^2
+        variances = square_a - mean_a**2 + square_b - mean_b**2  # s1^2 + s2^2
         c2 = (0.03 * level_range) ** 2
         return (2 * covariance + c2) / (variances + c2)
 

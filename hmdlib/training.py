@@ -102,7 +102,7 @@ def train(model, stages, samples, folder, occluder=None, validation=None, seed=0
     Path(folder).mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        players = _players(model, stages, discriminator, device, precision)
+        players = make_players(model, stages, discriminator, device, precision)
         run = Run(players, stages, samples, folder, seed)
         held_back = validation and HeldBack(validation, occluder, seed, device)
         run.restore()
@@ -176,7 +176,7 @@ def _check(stages, samples, keep):
         raise InputError(f"keep={keep!r}: choose last or best")
 
 
-def _players(model, stages, discriminator, device, precision):
+def make_players(model, stages, discriminator, device, precision):
     """The networks on their device, laid out for it, with the adversaries that the stages need."""
     size, width = model.architecture["image_size"], model.architecture["width"]
     if not any("adv" in stage.losses for stage in stages):

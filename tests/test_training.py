@@ -190,8 +190,8 @@ def test_the_rate_falls_linearly_to_its_end():
 def test_one_step_of_adam_by_hand_on_channels_last_weights():
     """With beta1 = 0 the first step is lr times the gradient's sign, wherever |gradient| >> eps.
 
-    Adam's fused kernel walks weights and gradients in memory order: were their layouts to differ,
-    it would take each other's entries, and say nothing.
+    A kernel that walks weights and gradients in memory order takes one entry for another where
+    their layouts differ, and says nothing: torch's fused Adam on a CPU does.
     """
     model = tiny().to(memory_format=torch.channels_last)
     players = iteration.Players(model, precision="bfloat16")
