@@ -75,6 +75,7 @@ def make_crops(path, folder, image_size=128, detector="auto", tracking="fixed", 
     if store.matches(folder, key):
         return open_session(folder)
     every = max(1, math.ceil(info.frames_estimate / max_frames)) if max_frames else 1
+    store.refuse_full_disk(folder, info.frames_estimate // every, image_size)
     found = _find_faces(path, finder, every, info)
     landmarks = faces.follow(found, path)
     _refuse_small(path, landmarks)

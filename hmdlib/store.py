@@ -100,6 +100,17 @@ def matches(folder, key):
     return all(meta.get(name) == value for name, value in key.items())
 
 
+def refuse_full_disk(folder, count, size):
+    """Raise InputError now rather than late where `count` crops of `size` have no room."""
+    folder = next(path for path in Path(folder).absolute().parents if path.exists())
+    free, needed = shutil.disk_usage(folder).free, count * size * size * 3
+    if free < needed:
+        raise InputError(
+            f"{folder}: {free / 1e6:.0f} MB are free and the crops need {needed / 1e6:.0f} MB; "
+            "free some space"
+        )
+
+
 class Writer:
     """Fill a store picture by picture; it appears under its name only when it is complete.
 

@@ -182,6 +182,15 @@ def test_a_full_disk_gives_one_line_and_leaves_no_half_store(tmp_path, monkeypat
     assert list((tmp_path / "crops").iterdir()) == []
 
 
+def test_a_disk_without_room_is_told_before_any_work(tmp_path, monkeypatch):
+    path = clip(tmp_path)
+    usage = store.shutil.disk_usage(tmp_path)._replace(free=4_000_000)
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(capture, "_find_faces", lambda *_: pytest.fail("work was begun"))
+    with pytest.raises(InputError, match="4 MB are free and the crops need 16 MB"):
+        dataset.make_crops(path, tmp_path / "crops", 512)
+
+
 def test_unfinished_foreign_and_old_stores_are_refused(tmp_path, three):
     folder = tmp_path / "crops" / "session_1"
     with pytest.raises(InputError, match="no crops here; run notebook 01"):
