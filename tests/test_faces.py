@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from clips import face, still, with_truth
 
-from hmdlib import InputError, detectors, faces, video, weights
+from hmdlib import ROOT, InputError, detectors, faces, video, weights
 
 NOBODY = np.zeros((0, 68, 2), np.float32)
 
@@ -40,7 +40,7 @@ def walk(count, start=(100, 100), step=(1, 0), height=60):
 
 
 def test_the_mesh_points_are_as_symmetric_as_the_face():
-    mesh = np.load(detectors.Path(faces.__file__).parent / "synthetic/canonical_face.npz")
+    mesh = np.load(ROOT / "hmdlib/synthetic/canonical_face.npz")
     points = mesh["vertices"][faces.MEDIAPIPE_TO_68].mean(axis=1)  # (68, 3), x to its left
     np.testing.assert_allclose(points[faces.MIRROR_68] * [-1, 1, 1], points, atol=0.02)
     jaw = np.linalg.norm(np.diff(points[:17], axis=0), axis=1)
