@@ -506,29 +506,28 @@ def vary(generator, style):
     )
 
 
-def caps(surface, normals, faces, style, colours):
-    """Skins of hair's colour below the strands, so that no bare scalp shows between them: Meshes.
+def cap(surface, normals, faces, style, colours, skin):
+    """A skin of hair's colour below the strands, so that no bare scalp shows between them: a Mesh.
 
-    surface, normals (N, 3) and faces of the head at rest. A solid one ends well inside the
-    hairline, a sheer one nearer to it; shorn heads have the sheer one only.
+    surface, normals (N, 3) and faces of the head at rest; skin (3,): its colour at the hairline,
+    from which the cap fades into the hair's.
     """
     azimuth = np.degrees(np.arctan2(surface[:, 0], surface[:, 2] - Skull.centre[2]))
     inside = surface[:, 1] - hairline(azimuth, style)
     ear = (np.abs(azimuth) > 84) & (np.abs(azimuth) < 114) & (surface[:, 1] < 4.5)
     crown = np.hypot(surface[:, 0], surface[:, 2] + 5) < 9 * (style.thin > 0.2)
     inside[ear | (crown & (surface[:, 1] > 2.5))] = -1
-    shorn = style.top < 1
-    sheer = 0.16 if style.top < 0.3 else 0.5
-    layers = [(0.2, sheer, 0.02)] if shorn else [(1.5, 1.0, 0.03), (0.45, 0.5, 0.02)]
-    meshes = []
-    for least, opacity, height in layers:
-        kept = faces[(inside > least)[faces].all(1)]
-        used, compact = np.unique(kept, return_inverse=True)
-        vertices = (surface + height * normals)[used].astype(np.float32)
-        colour = colours.mean(0) * (0.55 if opacity == 1 else 1.0)
-        material = Material(colour, 0.9, 0.01, label=HAIR, shadow=False, opacity=opacity)
-        meshes.append(Mesh(vertices, compact.reshape(-1, 3).astype(np.int32), material))
-    return [mesh for mesh in meshes if len(mesh.triangles)]
+    kept = faces[(inside > 0)[faces].all(1)]
+    used, compact = np.unique(kept, return_inverse=True)
+    if not len(kept):
+        return None
+    cover = 0.22 if style.top < 0.3 else 0.6 if style.top < 1 else 0.92
+    share = cover * np.linspace(0, 1, 64)[None, :, None] ** 0.7
+    fade = (1 - share) * np.asarray(skin) + share * colours.mean(0) * 0.6
+    material = Material(fade.astype(np.float32), 0.8, 0.015, label=HAIR, shadow=False)
+    uv = np.stack([np.clip(inside[used] / 2.2, 0.01, 0.99), np.full(len(used), 0.5)], 1)
+    vertices = (surface + 0.03 * normals)[used].astype(np.float32)
+    return Mesh(vertices, compact.reshape(-1, 3).astype(np.int32), material, uv.astype(np.float32))
 
 
 def hanging(points, style):

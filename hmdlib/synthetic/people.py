@@ -20,6 +20,9 @@ SHRINK = 4
 """Depth and label maps of the sidecar have one value for every SHRINK x SHRINK pixels."""
 
 VERSION = 1
+SCENE_PARTS = ("strands", "cloth", "room", "lamps", "sensor")
+FOREHEAD = 10
+"""A landmark of the mesh at the top of the forehead."""
 
 
 @dataclass(eq=False)
@@ -43,35 +46,52 @@ class Scene:
 
 def scene(identity, session, look, size, detail=1.0):
     """Build a Scene of one session of a person; size: (width, height); detail < 1 saves time."""
-    generator = motion.stream(identity.seed, session, "scene")
+    draws = {part: motion.stream(identity.seed, session, part) for part in SCENE_PARTS}
     _, _, truth = head.pose(identity, {}, (0, 0, 0), (0, 0, 0))
     surface, normals = head.rest_surface(identity)
     count = int(18000 * detail)
     steps = 22 if look.style.top > 12 else 14
     grown = hair.grow(
-        generator, hair.Skull(surface), look.style, identity.hair_colour, look.grey, count, steps
+        draws["strands"],
+        hair.Skull(surface),
+        look.style,
+        identity.hair_colour,
+        look.grey,
+        count,
+        steps,
     )
     strands = raster.Strands(grown.points, grown.colours, grown.radius, occlusion=grown.occlusion)
+    skin = colour_at(identity.skin.albedo, head.surface_uv()[FOREHEAD])
+    cap = hair.cap(surface, normals, head.cage().faces, look.style, grown.colours, skin)
     texels = 1024 if detail >= 1 else 128
-    clothes = wardrobe.dress(generator, look.outfit, look.dye, look.pattern, look.second, texels)
+    clothes = wardrobe.dress(
+        draws["cloth"], look.outfit, look.dye, look.pattern, look.second, texels
+    )
     worn = wardrobe.glasses(truth["landmarks"], *look.glasses) if look.glasses else []
     margin = 0.04
-    background = scenery.background(generator, look.background, size, look.blur, margin)
+    background = scenery.background(draws["room"], look.background, size, look.blur, margin)
     return Scene(
         identity=identity,
         look=look,
         hair=strands,
         hanging=hair.hanging(grown.points, look.style),
-        cap=hair.caps(surface, normals, head.cage().faces, look.style, grown.colours),
+        cap=[] if cap is None else [cap],
         clothes=clothes,
         glasses=worn,
-        lighting=studio.lighting(generator, look.light),
+        lighting=studio.lighting(draws["lamps"], look.light),
         background=background,
         border=round(margin * size[0]),
-        noise=studio.grain(generator, look.noise),
+        noise=studio.grain(draws["sensor"], look.noise),
         size=size,
         rest=truth["landmarks"],
     )
+
+
+def colour_at(texture, uv):
+    """Colour (3,) of a texture (h, w, 3) at (u, v); row 0 is v = 1."""
+    height, width = texture.shape[:2]
+    row, column = int((1 - uv[1]) * (height - 1)), int(uv[0] * (width - 1))
+    return texture[max(row - 3, 0) : row + 4, max(column - 3, 0) : column + 4].mean((0, 1))
 
 
 def face_values(performance, i):
