@@ -1,4 +1,4 @@
-"""Eyeballs: sclera with veins, iris with its fibres and limbal ring, wet cornea, caruncle, lashes."""
+"""Eyeballs: veined sclera, iris with fibres and limbal ring, wet cornea, caruncle, lashes."""
 
 from functools import lru_cache
 
@@ -79,7 +79,11 @@ def _sclera(generator, r, turn, age):
     colour = base - sides * np.array([0.06, 0.17, 0.18])
     veins = np.zeros_like(r)
     for _ in range(26):
-        at, bend, phase = generator.uniform(0, 6.28), generator.uniform(1, 4), generator.uniform(0, 6)
+        at, bend, phase = (
+            generator.uniform(0, 6.28),
+            generator.uniform(1, 4),
+            generator.uniform(0, 6),
+        )
         path = np.angle(np.exp(1j * (turn - at - 0.12 * np.sin(bend * r + phase))))
         thin = np.exp(-((path * r / 0.022) ** 2)) * np.clip((r - 1.3) / 1.2, 0, 1)
         veins = np.maximum(veins, thin * generator.uniform(0.3, 1))
@@ -146,17 +150,28 @@ def caruncle(face, side):
     return middle + unit * np.array([0.26, 0.06 + 0.16 * gap, 0.13]), triangles
 
 
-def lashes(face, side, generator_seed, colour, length=1.0, upper_count=150, lower_count=40):
-    """Lashes of one eye in the head's rest frame, as Strands of 6 points."""
+def lashes(face, side, generator_seed, colour, closed=0.0, upper_count=150, lower_count=40):
+    """Lashes of one eye in the head's rest frame, as Strands of 6 points.
+
+    closed: the blink in [0, 1], which lowers the upper lashes with their lid.
+    """
     generator = np.random.default_rng([generator_seed, 77, side == "left"])
     contour = face[list(EYE_RIGHT if side == "right" else EYE_LEFT)]
     outwards = -1.0 if side == "right" else 1.0
-    upper = _lash_row(generator, contour[:9], outwards, upper_count, 0.62 * length, 1.0)
-    lower = _lash_row(generator, np.concatenate([contour[8:], contour[:1]])[::-1], outwards,
-                      lower_count, 0.30 * length, -0.6)
+    upper = _lash_row(generator, contour[:9], outwards, upper_count, 0.62, 1 - 1.7 * closed)
+    lower = _lash_row(
+        generator,
+        np.concatenate([contour[8:], contour[:1]])[::-1],
+        outwards,
+        lower_count,
+        0.30,
+        -0.6,
+    )
     points = np.concatenate([upper, lower])
     radius = np.concatenate([np.full(len(upper), 0.0055), np.full(len(lower), 0.0028)])
-    tint = np.tile(np.asarray(colour), (len(points), 1)) * generator.uniform(0.6, 1.2, (len(points), 1))
+    tint = np.tile(np.asarray(colour), (len(points), 1)) * generator.uniform(
+        0.6, 1.2, (len(points), 1)
+    )
     return Strands(points, tint, radius, 0.25, gloss=0.25, label=SKIN, shadow=False)
 
 

@@ -98,7 +98,7 @@ class Identity:
             Material(red, 0.5, 0.028, subsurface=1.0 - 0.45 * look.melanin, label=SKIN),
             eyes.eye_material(generator, eye_colour, age, 256 if texture_size > 256 else 128),
             eyes.cornea_material(),
-            Material(red * [0.8, 0.58, 0.56], 0.3, 0.04, subsurface=0.8, label=SKIN),
+            Material(red * [1.0, 0.78, 0.76], 0.3, 0.04, subsurface=0.8, label=SKIN),
         )
 
 
@@ -117,12 +117,16 @@ def draw_look(generator, seed, male, age):
     melanin = float(np.clip(generator.beta(1.0, 1.5), 0.03, 0.93))
     fair = np.clip(1 - melanin / 0.38, 0, 1)
     names = list(HAIR_COLOURS)
-    odds = np.array([0.9 - 0.75 * fair, 0.7, 0.75 * fair + 0.05, 0.6 * fair, 0.6 * fair, 0.18 * fair])
+    odds = np.array(
+        [0.9 - 0.75 * fair, 0.7, 0.75 * fair + 0.05, 0.6 * fair, 0.6 * fair, 0.18 * fair]
+    )
     hair = np.array(HAIR_COLOURS[names[generator.choice(len(names), p=odds / odds.sum())]])
     grey = np.clip((age - 48) / 28, 0, 0.85) * generator.uniform(0.3, 1)
     hair = (1 - grey) * hair + grey * np.array([0.30, 0.30, 0.30])
     iris = ("dark", "brown", "hazel", "green", "blue", "grey")
-    odds = np.array([0.9 - 0.88 * fair, 0.6, 0.25 * fair + 0.02, 0.25 * fair, 0.5 * fair, 0.2 * fair])
+    odds = np.array(
+        [0.9 - 0.88 * fair, 0.6, 0.25 * fair + 0.02, 0.25 * fair, 0.5 * fair, 0.2 * fair]
+    )
     man = male > 0.5
     look = Complexion(
         seed=seed,
@@ -171,7 +175,9 @@ def follow_face(points):
     part[[0, 10]] = 0
     inward = np.abs(part) * (1 - np.abs((rim[:, 0] - lip[:, 0]) / 2.4) ** 4).clip(0, 1)
     points[net.lips[0]] = rim - [0, 0, 0.3] + 0.07 * (part * inward)[:, None] * [0, 1, 0]
-    points[net.lips[1]] = rim * [0.97, 1, 1] - [0, 0, 1.1] - 0.15 * (part * inward)[:, None] * [0, 1, 0]
+    points[net.lips[1]] = (
+        rim * [0.97, 1, 1] - [0, 0, 1.1] - 0.15 * (part * inward)[:, None] * [0, 1, 0]
+    )
     return points
 
 
@@ -241,7 +247,9 @@ def turn_head(points, weight, head_rotation, translation):
     arm = points - PIVOT
     across = np.cross(axis, arm)
     turned = (
-        arm * np.cos(part) + across * np.sin(part) + axis * (arm @ axis)[:, None] * (1 - np.cos(part))
+        arm * np.cos(part)
+        + across * np.sin(part)
+        + axis * (arm @ axis)[:, None] * (1 - np.cos(part))
     )
     return turned + PIVOT + np.asarray(translation, float)
 
@@ -277,9 +285,19 @@ def pose(identity, expression=None, head_rotation=(0.0, 0.0, 0.0), translation=(
         meshes.append(mesh)
     for strand in strands:
         strand.points = (strand.points @ turn.T + shift).astype(np.float32)
-    landmarks = vertices[MEDIAPIPE_TO_68].mean(1)  # as a detector's pairs become 68 points
-    truth = dict(landmarks=landmarks, rotation=skull[0], translation=skull[1])
+    truth = dict(landmarks=landmarks(vertices), rotation=skull[0], translation=skull[1])
     return meshes, strands, truth
+
+
+def landmarks(vertices):
+    """The 68 landmarks (68, 3) of a surface whose first 468 vertices are MediaPipe's.
+
+    The chin's vertex lies under the chin's edge; detectors mark the edge a little higher (by 0.04
+    inter-ocular distances on our heads), on the way to the next vertex above, 175.
+    """
+    points = vertices[MEDIAPIPE_TO_68].mean(1)  # as a detector's pairs become 68 points
+    points[8] = 0.55 * vertices[152] + 0.45 * vertices[175]
+    return points
 
 
 @lru_cache(maxsize=1)
@@ -294,9 +312,10 @@ def _parts(identity, face, expression):
     meshes, strands = [], []
     for side in ("right", "left"):
         meshes += eyes.eye_meshes(rest, face, side, gaze, identity.eye, identity.cornea)
+        closed = float(np.clip(expression.get(f"blink_{side}", 0.0), 0, 1))
         points, triangles = eyes.caruncle(face, side)
         meshes.append(Mesh(points, triangles, identity.flesh, None, np.full(len(points), 0.42)))
-        strands.append(eyes.lashes(face, side, identity.seed, lash_colour(identity), 1.0))
+        strands.append(eyes.lashes(face, side, identity.seed, lash_colour(identity), closed))
     root = identity.cage[cage().rings[2, 8]] * [1, 0, 1] + [-0.35, 1.1, -0.9]
     points, triangles, shade, uv = ears(root, **identity.ear)
     meshes.append(Mesh(points, triangles, identity.ear_skin, uv, shade))

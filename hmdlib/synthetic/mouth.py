@@ -83,7 +83,11 @@ def mouth_meshes(resting, jaw, materials):
     for k, (widths, y) in enumerate(((UPPER, upper_lip[1] - 0.30), (LOWER, lower_lip[1] + 0.02))):
         points, uv, triangles, _ = _row(widths, bool(k))
         flip = np.array([1, -1, 1]) if k else np.ones(3)
-        placed = points * scale * flip + [0.5 * (resting[13, 0] + resting[14, 0]), y, front - 0.22 * k]
+        placed = points * scale * flip + [
+            0.5 * (resting[13, 0] + resting[14, 0]),
+            y,
+            front - 0.22 * k,
+        ]
         faces = triangles[:, ::-1] if k else triangles
         shade = np.clip(1 - 0.42 * (front + 0.15 - placed[:, 2]), 0.12, 0.85)
         shade = shade * np.clip(1.1 - 0.55 * np.abs(placed[:, 1] - y), 0.3, 1)
@@ -120,4 +124,6 @@ def _cavity(resting, front, material):
     middle = 0.5 * (resting[13] + resting[14])
     centre = np.array([middle[0], middle[1] - 1.0, front - 3.1])
     shade = np.full(len(unit), 0.05)
-    return Mesh(centre + unit * np.array([2.9, 2.6, 2.5]), triangles[:, ::-1], material, None, shade)
+    return Mesh(
+        centre + unit * np.array([2.9, 2.6, 2.5]), triangles[:, ::-1], material, None, shade
+    )

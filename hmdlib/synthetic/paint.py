@@ -83,7 +83,9 @@ def line_distance(places, line, limit):
     for y in prange(height):
         for x in range(width):
             p = places[y, x]
-            if not (low[0] < p[0] < high[0] and low[1] < p[1] < high[1] and low[2] < p[2] < high[2]):
+            if not (
+                low[0] < p[0] < high[0] and low[1] < p[1] < high[1] and low[2] < p[2] < high[2]
+            ):
                 continue
             for k in range(len(line) - 1):
                 dx, dy, dz = line[k + 1] - line[k]

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from . import shade, visibility
+from . import resolve, sampling, visibility
 
 SKIN, HAIR, OTHER = 1, 2, 3
 """Labels: 1 face and skin, 2 hair, 3 clothes and other things; 0 is the background."""
@@ -45,7 +45,7 @@ class Material:
         """Colour, roughness and bump slopes at falling sizes: list of (h, w, CHANNELS) float32."""
         maps = [np.asarray(m) for m in (self.albedo, self.roughness, self.bump) if m is not None]
         size = next((m.shape[:2] for m in maps if m.ndim >= 2), (1, 1))
-        texels = np.zeros((*size, shade.CHANNELS), np.float32)
+        texels = np.zeros((*size, sampling.CHANNELS), np.float32)
         texels[..., :3] = self.albedo
         texels[..., 3] = self.roughness
         if self.bump is not None:
@@ -54,7 +54,9 @@ class Material:
         levels = [texels]
         while min(levels[-1].shape[:2]) > 4 and not any(n % 2 for n in levels[-1].shape[:2]):
             fine = levels[-1]
-            levels.append((fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2]) / 4)
+            levels.append(
+                (fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2]) / 4
+            )
         return levels
 
 
@@ -156,13 +158,15 @@ def render(meshes, strands, lights, ambient, camera, background=None, exposure=1
     if background is None:
         background = np.zeros((*size, 3))
     background = np.ascontiguousarray(background, np.float32)
-    image, depth, label = shade.resolve(near, ids, surface, atlas, hair, lamps, background, exposure)
+    image, depth, label = resolve.resolve(
+        near, ids, surface, atlas, hair, lamps, background, exposure
+    )
     if glass:
         ids[:] = -1
         surface, atlas = _surface(glass, camera), _atlas(tuple(m.material for m in glass))
         _fill(near, ids, surface, glass)
         open_lamps = lamps._replace(casts=np.zeros_like(lamps.casts))  # glints outshine shadows
-        shade.glaze(image, near, ids, surface, atlas, open_lamps, exposure)
+        resolve.glaze(image, near, ids, surface, atlas, open_lamps, exposure)
     return np.round(image * 255).astype(np.uint8), depth, label
 
 
@@ -177,6 +181,7 @@ def _screen(points, camera):
 
 def _surface(meshes, camera):
     """Many meshes as one set of arrays."""
+
     def joined(parts, shape, kind=np.float32):
         return np.concatenate([np.asarray(p, kind) for p in parts] or [np.zeros(shape, kind)])
 
@@ -186,7 +191,10 @@ def _surface(meshes, camera):
     triangles = joined(
         [m.triangles + n for m, n in zip(meshes, starts, strict=False)], (0, 3), np.int32
     )
-    uv = joined([np.zeros((n, 2)) if m.uv is None else m.uv for m, n in zip(meshes, counts)], (0, 2))
+    uv = joined(
+        [np.zeros((n, 2)) if m.uv is None else m.uv for m, n in zip(meshes, counts, strict=True)],
+        (0, 2),
+    )
     normals = [
         visibility.vertex_normals(np.asarray(m.vertices, np.float32), m.triangles)
         if m.normals is None
@@ -200,14 +208,14 @@ def _surface(meshes, camera):
     looks = [m.material for m in meshes]
     matter = [[1.0, k.specular, k.subsurface, k.emission, k.opacity] for k in looks]
     sizes = [len(mesh.triangles) for mesh in meshes]
-    return shade.Surface(
+    return sampling.Surface(
         vertices,
         joined(normals, (0, 3)),
         uv,
         joined(open_sky, (0,)),
         _screen(vertices, camera),
         triangles,
-        shade.gradients(vertices, uv, triangles),
+        sampling.gradients(vertices, uv, triangles),
         np.repeat(np.arange(len(meshes), dtype=np.int32), sizes),
         np.array(matter, np.float32).reshape(-1, 5),
         np.array([k.label for k in looks], np.uint8),
@@ -224,7 +232,7 @@ def _atlas(materials):
             levels[m, n] = offset, *level.shape[:2]
             texels.append(level.ravel())
             offset += level.size
-    return shade.Atlas(np.concatenate(texels), levels)
+    return sampling.Atlas(np.concatenate(texels), levels)
 
 
 def _spread(value, count):
@@ -237,7 +245,7 @@ def _hair(strands, camera):
     if not strands:
         none = np.zeros((0, 2, 3), np.float32)
         flat = np.zeros((0, 2), np.float32)
-        return shade.Hair(
+        return sampling.Hair(
             none, none, none, flat[:, [0, 0, 0]], flat, flat[:, 0].copy(), np.zeros(0, np.uint8)
         )
     points = np.concatenate([np.asarray(s.points, np.float32) for s in strands])
@@ -249,7 +257,7 @@ def _hair(strands, camera):
         np.ones(s.points.shape[:2]) if s.occlusion is None else s.occlusion for s in strands
     ]
     count = [len(s.points) for s in strands]
-    return shade.Hair(
+    return sampling.Hair(
         points,
         tangents,
         _screen(points, camera),
@@ -300,10 +308,10 @@ def _lights(lights, ambient, meshes, strands, resolution=768):
         texel = float(2 * radius / resolution)
     for i, light in enumerate(lights):
         if casts[i] and clouds:
-            frames[i] = _shadow_frame(light.direction, centre, radius, resolution)
+            frames[i] = shadow_frame(light.direction, centre, radius, resolution)
             _shadow_map(frames[i], casting, hairs, texel, *(m[i] for m in maps))
     direction = np.array([light.direction for light in lights], np.float32).reshape(-1, 3)
-    return shade.Lights(
+    return sampling.Lights(
         direction / np.linalg.norm(direction, axis=1, keepdims=True),
         np.array([light.colour for light in lights], np.float32).reshape(-1, 3),
         np.array([light.size for light in lights], np.float32),
@@ -315,7 +323,7 @@ def _lights(lights, ambient, meshes, strands, resolution=768):
     )
 
 
-def _shadow_frame(direction, centre, radius, resolution):
+def shadow_frame(direction, centre, radius, resolution):
     """(3, 4): takes cm to texel x, texel y and nearness to the light in cm (> 0)."""
     z = np.asarray(direction, float) / np.linalg.norm(direction)
     x = np.cross([0.0, 1.0, 0.0] if abs(z[1]) < 0.9 else [1.0, 0.0, 0.0], z)
@@ -342,4 +350,6 @@ def _shadow_map(frame, meshes, strands, texel, depth, front, cover):
         visibility.fill_triangles(depth, ids, points, triangles, both)
     if strands:
         points = seen(np.concatenate([s.points for s in strands]))
-        visibility.fill_hair_shadow(front, cover, points, (_thickness(strands) / texel).astype("f4"))
+        visibility.fill_hair_shadow(
+            front, cover, points, (_thickness(strands) / texel).astype("f4")
+        )

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .raster import _shadow_frame
+from .raster import shadow_frame
 from .shape import resting_face
 from .topology import cage
 from .visibility import fill_triangles, vertex_normals
@@ -29,7 +29,7 @@ def ambient_occlusion(directions=96, resolution=320):
     seen, total = np.zeros(len(vertices)), np.full(len(vertices), 1e-6)
     both = np.ones(len(net.faces), bool)
     for direction in sphere:
-        frame = _shadow_frame(direction, centre, radius, resolution).astype(np.float32)
+        frame = shadow_frame(direction, centre, radius, resolution).astype(np.float32)
         screen = vertices @ frame[:, :3].T + frame[:, 3]
         depth = np.zeros((resolution, resolution), np.float32)
         fill_triangles(depth, np.empty(depth.shape, np.int32), screen, net.faces, both)

@@ -8,9 +8,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from .expression import EYE_REGION, NOSE, OUTLINE, closed_lips
+from .expression import EYE_REGION, NOSE, closed_lips
 from .topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, OVAL, canonical
-from .warp import both_sides, field, weight
+from .warp import both_sides, field, mirror, weight
 
 LIPS = (*LIPS_INNER, *LIPS_OUTER)
 MIDLINE = (10, 151, 9, 168, 6, 197, 195, 5, 4, 1, 2, 164, 0, 17, 18, 200, 199, 152)
@@ -40,7 +40,12 @@ def _local():
     eyes, oval = EYE_REGION, OVAL
     return {
         "jaw_width": (
-            {288: (0.45, -0.1, 0), 397: (0.5, -0.12, 0.05), 361: (0.25, 0, 0), 365: (0.35, -0.1, 0)},
+            {
+                288: (0.45, -0.1, 0),
+                397: (0.5, -0.12, 0.05),
+                361: (0.25, 0, 0),
+                365: (0.35, -0.1, 0),
+            },
             (*NOSE, *LIPS, *eyes, 454, 356, 152, 10),
         ),
         "chin_width": (
@@ -141,7 +146,13 @@ def resting_face():
     face = canonical()[0] + closed_lips()
     bases = traits()
     face = face + 0.95 * bases["eye_open"] + 1.6 * bases["eye_size"] + _fuller_lids(face)
-    return face + field(both_sides({290: (0, 0.34, -0.05), 328: (0, 0.3, 0)}), still=_round_nostril())
+    chin = {152: (0, 0.1, 0.5), 377: (0, 0.1, 0.42), 400: (0, 0.08, 0.3), 378: (0, 0.04, 0.15)}
+    face = face + field(
+        both_sides(chin), still=(*NOSE, *LIPS, *EYE_REGION, 175, 199, 288, 397, 10, 365)
+    )
+    return face + field(
+        both_sides({290: (0, 0.34, -0.05), 328: (0, 0.3, 0)}), still=_round_nostril()
+    )
 
 
 def _round_nostril():
@@ -160,8 +171,6 @@ def _fuller_lids(face):
 
 def both_values(values):
     """Scalar handles for the person's left side, with their mirror images added."""
-    from .warp import mirror
-
     return dict(values) | {int(mirror()[row]): value for row, value in values.items()}
 
 
@@ -208,6 +217,3 @@ def shaped_face(strengths, generator=None, asymmetry=0.06):
         nudges = {row: generator.normal(0, asymmetry, 3) for row in rows}
         face = face + field(nudges)
     return face
-
-
-__all__ = ["LIPS", "OUTLINE", "draw_traits", "resting_face", "shaped_face", "traits"]

@@ -57,7 +57,9 @@ def tone(melanin):
     """Linear colour (..., 3) of skin with this melanin, before blood."""
     place = np.asarray(melanin) * (len(TONES) - 1)
     logs = np.log(TONES)
-    return np.exp(np.stack([np.interp(place, np.arange(len(TONES)), logs[:, c]) for c in range(3)], -1))
+    return np.exp(
+        np.stack([np.interp(place, np.arange(len(TONES)), logs[:, c]) for c in range(3)], -1)
+    )
 
 
 @lru_cache(maxsize=4)
@@ -113,7 +115,9 @@ def paint(look, size=512):
     rough = _roughness(look, where, lips)
     bump = _bump(look, where, lips)
     shadow = _stubble(look, where, lips, generator)
-    albedo = albedo * (1 - shadow[..., None] * (1 - 0.35 * np.array([0.85, 0.95, 1.1]) * _dark(look)))
+    albedo = albedo * (
+        1 - shadow[..., None] * (1 - 0.35 * np.array([0.85, 0.95, 1.1]) * _dark(look))
+    )
     cover = brow_cover(look, size)
     strands = np.asarray(look.hair) * 0.5 + 0.02 * albedo
     albedo = albedo * (1 - cover[..., None]) + strands * cover[..., None]
@@ -143,13 +147,19 @@ def _both(where, face, row, radius):
 def _pigments(look, where, generator):
     """Maps of melanin and of blood."""
     face, seed = resting_face(), int(generator.integers(1 << 20))
-    melanin = look.melanin + 0.035 * noise(where, 3.0, 3, seed) + 0.02 * noise(where, 0.5, 3, seed + 9)
-    blood = look.blood + 0.09 * noise(where, 2.2, 4, seed + 20) + 0.16 * noise(where, 0.35, 4, seed + 30)
+    melanin = (
+        look.melanin + 0.035 * noise(where, 3.0, 3, seed) + 0.02 * noise(where, 0.5, 3, seed + 9)
+    )
+    blood = (
+        look.blood
+        + 0.09 * noise(where, 2.2, 4, seed + 20)
+        + 0.16 * noise(where, 0.35, 4, seed + 30)
+    )
     blood = blood + 0.20 * _both(where, face, 280, 2.1) + 0.24 * spot(where, face[4], 1.25)
     blood = blood + 0.10 * _both(where, face, 425, 2.2) + 0.22 * spot(where, face[199], 1.6)
     blood = blood + 0.30 * _both(where, face, 327, 0.7) - 0.12 * spot(where, face[151], 3.0)
     under = _both(where, face, 253, np.array([1.3, 0.42, 1.5]))
-    blood = blood + (0.20 + 0.006 * look.age) * under
+    blood = blood + (0.06 + 0.005 * look.age) * under
     melanin = melanin + (0.015 + 0.045 * look.melanin) * under
     lid = _both(where, face, 257, np.array([1.4, 0.5, 1.5]))
     blood = blood + 0.22 * lid
@@ -160,7 +170,9 @@ def _pigments(look, where, generator):
     for _ in range(generator.poisson(5)):  # moles
         row = generator.integers(468)
         at = face[row] + generator.normal(0, 0.4, 3)
-        melanin = melanin + generator.uniform(0.15, 0.45) * spot(where, at, generator.uniform(0.06, 0.12))
+        melanin = melanin + generator.uniform(0.15, 0.45) * spot(
+            where, at, generator.uniform(0.06, 0.12)
+        )
     return melanin, blood
 
 
@@ -186,7 +198,11 @@ def _bump(look, where, lips):
     """Heights in cm: pores, fine lines, lip lines and the folds that age deepens."""
     seed = look.seed % 1009
     pores = noise(where, 0.16, 3, seed)
-    bump = 0.0045 * pores + 0.006 * noise(where, 0.5, 3, seed + 11) - 0.005 * np.clip(noise(where, 0.11, 1, seed + 5) - 0.3, 0, 1)
+    bump = (
+        0.0045 * pores
+        + 0.006 * noise(where, 0.5, 3, seed + 11)
+        - 0.005 * np.clip(noise(where, 0.11, 1, seed + 5) - 0.3, 0, 1)
+    )
     bump = bump * (1 - 0.6 * lips)
     lines = np.abs(noise(where * np.array([1, 0.12, 1], np.float32), 0.16, 2, seed + 7))
     bump = bump - 0.012 * lips * (1 - np.clip(lines * 2.5, 0, 1))
@@ -313,7 +329,9 @@ def _brow_hairs(generator, top, bottom, texel, look, side):
     rise = rise + generator.normal(0, 0.16, count)
     aim = run + rise[:, None] * upwards
     aim /= np.linalg.norm(aim, axis=1, keepdims=True)
-    length = texel * generator.uniform(0.35, 0.8, count) * np.interp(along, [0, 0.2, 1], [0.7, 1, 0.75])
+    length = (
+        texel * generator.uniform(0.35, 0.8, count) * np.interp(along, [0, 0.2, 1], [0.7, 1, 0.75])
+    )
     bend = (run - aim) * np.linspace(0, 0.9, 5)[:, None, None]
     steps = np.moveaxis((aim + bend) * (length / 5)[None, :, None], 0, 1)
     widths = 0.0135 * texel * generator.uniform(0.8, 1.8, count)
