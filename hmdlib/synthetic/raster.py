@@ -149,7 +149,8 @@ def render(meshes, strands, lights, ambient, camera, background=None, exposure=1
     glass = [mesh for mesh in meshes if mesh.material.opacity < 1]
     surface, atlas = _surface(solid, camera), _atlas(tuple(m.material for m in solid))
     hair = _hair(strands, camera)
-    lamps = _lights(lights, ambient, solid, strands)
+    detail = int(np.clip(2 * max(size), 256, 768))  # texels a side of a shadow map
+    lamps = _lights(lights, ambient, solid, strands, detail)
     near = np.zeros((2 * size[0], 2 * size[1]), np.float32)
     ids = np.full(near.shape, -1, np.int32)
     _fill(near, ids, surface, solid)
@@ -291,7 +292,7 @@ def _fill(near, ids, surface, meshes):
     visibility.fill_triangles(near, ids, surface.screen, surface.triangles, both)
 
 
-def _lights(lights, ambient, meshes, strands, resolution=768):
+def _lights(lights, ambient, meshes, strands, resolution):
     """The lights with their shadow maps, which cover all that casts a shadow."""
     count = len(lights)
     frames = np.zeros((count, 3, 4), np.float32)
