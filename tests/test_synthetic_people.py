@@ -157,18 +157,18 @@ def test_a_finished_session_is_left_alone_and_a_broken_one_made_again(person):
 
 
 def test_collection_is_the_same_store_each_time_and_left_alone_when_done(tmp_path):
-    folder = people.render_collection(tmp_path / "faces", 4, image_size=64, seed=1, workers=1)
+    folder = people.render_collection(tmp_path / "faces", 5, image_size=64, seed=1, workers=1)
     frames, points = np.load(folder / "frames.npy"), np.load(folder / "landmarks.npy")
-    assert frames.shape == (4, 64, 64, 3) and points.shape == (4, 68, 2)
+    assert frames.shape == (5, 64, 64, 3) and points.shape == (5, 68, 2)
     assert (points > 0).all() and (points < 64).all()
     tall = points[:, 8, 1] - points[:, 19, 1]  # brow to chin
     assert (tall > 0.25 * 64).all() and (tall < 0.55 * 64).all()
-    assert json.loads((folder / "meta.json").read_text())["count"] == 4
+    assert json.loads((folder / "meta.json").read_text())["count"] == 5
     before = (folder / "frames.npy").stat().st_mtime_ns
-    people.render_collection(folder, 4, image_size=64, seed=1, workers=1)
+    people.render_collection(folder, 5, image_size=64, seed=1, workers=1)
     assert (folder / "frames.npy").stat().st_mtime_ns == before
-    again = crowd.portraits(crowd.FIRST + 1_000_003, 3, 64)
-    np.testing.assert_array_equal(again[0], frames[:3])
+    again = crowd.portraits(crowd.FIRST + 1_000_003, 4, 64)
+    np.testing.assert_array_equal(again[0], frames[:4])
 
 
 def test_an_empty_collection_is_refused(tmp_path):
@@ -182,7 +182,11 @@ def test_mediapipe_takes_them_for_faces(shared, identity, monkeypatch):
 
     monkeypatch.setenv("HMDLIB_WEIGHTS", str(shared / "weights"))
     find = detectors.detector("mediapipe")
-    shots = [picture(identity, n, t, (640, 360)) for n in (1, 2, 5) for t in (0.5, 1.5, 2.5, 4.0)]
+    shots = []
+    for session in range(1, 6):
+        stage = people.scene(identity, session, looks.look(identity, session), (960, 540), 0.2)
+        performance = motion.perform(7, session, np.arange(0.3, 8, 1.3), 0)
+        shots += [people.shoot(stage, performance, i) for i in range(6)]
     found = find(np.array([shot[0] for shot in shots]), 0)
     assert np.mean([len(faces) > 0 for faces in found]) >= 0.98
     truth = np.array([shot[3] for shot in shots])

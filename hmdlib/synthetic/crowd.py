@@ -12,7 +12,7 @@ from hmdlib import InputError
 
 from . import head, looks, motion, people
 
-EACH = 3
+EACH = 4
 """Pictures of one identity: another moment each, the same day."""
 
 FIRST = 100_000
