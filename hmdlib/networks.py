@@ -211,7 +211,8 @@ class Deoccluder(nn.Module):
     16).
 
     `bypass_attention = True` is step 1: F_fused = F_dec, so all must pass the bottleneck (decision
-    5).
+    5). `attention_has_learnt` tells weights whose attention was trained from those that carry its
+    random start along.
     """
 
     def __init__(self, image_size=256, width=64, latent=99, attention=True,
@@ -225,6 +226,7 @@ class Deoccluder(nn.Module):
         self.decoder = Decoder(image_size, width, latent)
         self.attention = AttentionFusion(width, activation, attention_start) if attention else None
         self.bypass_attention = False
+        self.attention_has_learnt = False
 
     def forward(self, images, hidden=None, return_maps=False):
         """images (N, 3, S, S) in [0, 1] -> reconstruction, same shape, about [0, 1], not clipped.
@@ -318,6 +320,7 @@ def save_weights(path, model, **about):
     facts = {"kind": kind, "architecture": model.architecture, **about}
     if kind == "Deoccluder":
         facts["bypass_attention"] = model.bypass_attention
+        facts["attention_has_learnt"] = model.attention_has_learnt
     write_tensors(path, model.state_dict(), facts)
 
 
@@ -335,14 +338,15 @@ def load_weights(path, **expected):
     model = kinds[facts["kind"]](**facts["architecture"])
     model.load_state_dict(tensors)
     model.bypass_attention = facts.get("bypass_attention", False)
+    model.attention_has_learnt = facts.get("attention_has_learnt", False)
     return model.eval()
 
 
 def start_from(model, path):
     """Begin a new model where an earlier step ended: step 1b from 1a, step 2 from 1b (Sec. III-C).
 
-    Copies encoder and decoder from the weights file into `model`, and the attention too if it was
-    trained there. A mask channel that the file does not have starts at zero weights.
+    Copies encoder and decoder from the weights file into `model`, and the attention too if it has
+    learnt there. A mask channel that the file does not have starts at zero weights.
     Raises InputError when image size, width or latent differ.
     """
     shared = ("image_size", "width", "latent")
@@ -356,9 +360,9 @@ def start_from(model, path):
         raise InputError(f"{path}: takes the mask as input; set mask_input=True or start elsewhere")
     model.encoder.load_state_dict(tensors)
     model.decoder.load_state_dict(earlier.decoder.state_dict())
-    trained = earlier.attention is not None and not earlier.bypass_attention
-    if trained and model.attention is not None:
+    if earlier.attention_has_learnt and model.attention is not None:
         model.attention.load_state_dict(earlier.attention.state_dict())
+        model.attention_has_learnt = True
 
 
 def _agree(path, found, expected):

@@ -202,6 +202,8 @@ def _finish(run, keep):
     kept = run.best if keep == "best" and run.best else run.shown.state_dict()
     model.load_state_dict(kept)
     model.requires_grad_(True).eval()
+    if model.attention is not None and any(stage.attention for stage in run.stages):
+        model.attention_has_learnt = True
     facts = {"stages": [stage.name for stage in run.stages], "images": run.position.images,
              "seconds": round(run.position.seconds, 1), "kept": keep,
              "best_score": run.best_score}  # fmt: skip

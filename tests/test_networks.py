@@ -309,6 +309,19 @@ def test_step_2_starts_from_step_1_with_its_own_attention(tmp_path):
     assert torch.equal(step_2(images), step_1(images))
 
 
+def test_an_attention_that_has_learnt_is_handed_on_through_step_1(tmp_path):
+    generic = small()
+    generic.attention_has_learnt = generic.bypass_attention = True
+    networks.save_weights(tmp_path / "generic.safetensors", generic)
+    networks.save_weights(tmp_path / "step_1.safetensors",
+                          networks.load_weights(tmp_path / "generic.safetensors"))  # fmt: skip
+    torch.manual_seed(1)
+    step_2 = Deoccluder(64, 8, 9).eval()
+    networks.start_from(step_2, tmp_path / "step_1.safetensors")
+    for name, tensor in generic.attention.state_dict().items():
+        assert torch.equal(step_2.attention.state_dict()[name], tensor)
+
+
 def test_a_mask_channel_starts_with_no_say(tmp_path):
     networks.save_weights(tmp_path / "m.safetensors", small())
     model = small(mask_input=True)
