@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hmdlib import InputError, video
-from hmdlib.synthetic import crowd, hair, head, looks, motion, people, wardrobe
+from hmdlib.synthetic import crowd, hair, haircuts, head, looks, motion, people, wardrobe
+from hmdlib.synthetic.skull import Skull
 
 SMALL = (320, 180)
 SECONDS = np.arange(0, 60, 1 / 30)
@@ -105,9 +106,9 @@ def test_landmarks_lie_on_the_face_of_the_label_map(identity):
 
 def test_hair_grows_on_the_skull_and_leaves_the_face_free(identity):
     surface, _ = head.rest_surface(identity)
-    skull = hair.Skull(surface)
+    skull = Skull(surface)
     for name in ("crop", "long", "bun"):
-        grown = hair.grow(np.random.default_rng(0), skull, hair.STYLES[name], count=800)
+        grown = hair.grow(np.random.default_rng(0), skull, haircuts.STYLES[name], count=800)
         root = grown.points[:, 0]
         gap = np.linalg.norm(root - skull.centre, axis=1) - skull.radius(root - skull.centre)
         scalp = root[:, 2] > -9 if name == "bun" else np.ones(len(root), bool)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import hair
+from . import haircuts
 from .motion import stream
 from .wardrobe import PATTERNS
 
@@ -48,14 +48,14 @@ GLASSES = (
 
 @dataclass
 class Look:
-    """One session's choices; the fields' words are those of hair, wardrobe, scenery and studio.
+    """One session's choices; the fields' words are those of haircuts, wardrobe, scenery and studio.
 
     glasses: (rim, colour) or None. scale: pixels a cm at the head, as a share of picture height.
     distance: cm from the camera to the head. place: where the head stands, shares of the picture.
     shake, blur, noise, vignette: see motion.perform, scenery.background, studio.develop.
     """
 
-    style: hair.Style
+    style: haircuts.Style
     grey: float
     outfit: str
     dye: str
@@ -80,10 +80,10 @@ def pick(generator, items, p=None):
 def person(identity):
     """What stays with a person: (family of hair styles, share of grey hairs, glasses)."""
     generator = stream(identity.seed, 0, "person")
-    share = np.array([m * identity.male + w * (1 - identity.male) for _, m, w in hair.FAMILIES])
+    share = np.array([m * identity.male + w * (1 - identity.male) for _, m, w in haircuts.FAMILIES])
     if identity.age < 33:  # few lose their hair so early
-        share *= [0.05 if {"receding", "horseshoe"} & set(f[0]) else 1.0 for f in hair.FAMILIES]
-    family = hair.FAMILIES[int(generator.choice(len(share), p=share / share.sum()))][0]
+        share *= [0.05 if {"receding", "horseshoe"} & set(f[0]) else 1.0 for f in haircuts.FAMILIES]
+    family = haircuts.FAMILIES[int(generator.choice(len(share), p=share / share.sum()))][0]
     grey = generator.exponential(0.012) + 0.5 * np.clip((identity.age - 42) / 25, 0, 1) ** 1.5
     return family, float(np.clip(grey, 0, 0.6)), pick(generator, GLASSES)
 
@@ -102,7 +102,7 @@ def look(identity, session, sessions=5):
     generator = stream(seed, session, "look")
     background, light = PLACES[places[(session - 1) % len(PLACES)]]
     outfit, dyes, seconds = CLOTHES[clothes[(session - 1) % len(CLOTHES)]]
-    style = hair.vary(generator, hair.STYLES[family[(session - 1) % len(family)]])
+    style = haircuts.vary(generator, haircuts.STYLES[family[(session - 1) % len(family)]])
     return Look(
         style=style,
         grey=grey,

@@ -15,6 +15,7 @@ import numpy as np
 from hmdlib import video
 
 from . import hair, head, looks, motion, raster, scenery, studio, wardrobe
+from .skull import Skull
 
 SHRINK = 4
 """Depth and label maps of the sidecar have one value for every SHRINK x SHRINK pixels."""
@@ -53,7 +54,7 @@ def scene(identity, session, look, size, detail=1.0):
     steps = 22 if look.style.top > 12 else 14
     grown = hair.grow(
         draws["strands"],
-        hair.Skull(surface),
+        Skull(surface),
         look.style,
         identity.hair_colour,
         look.grey,
