@@ -28,7 +28,11 @@ def device(name="auto"):
     """
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if name == "auto":
         name = next(kind for kind, works in there.items() if works)
     if not there.get(name, False):
@@ -59,4 +63,5 @@ def define_missing_torchvision_operators():
         library = torch.library.Library("torchvision", "FRAGMENT")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        define_missing_torchvision_operators.library = library  # dropping it would undo the definition
+        # dropping the library would undo the definition
+        define_missing_torchvision_operators.library = library
