@@ -323,7 +323,9 @@ def test_an_attention_that_has_learnt_is_handed_on_through_step_1(tmp_path):
 
 
 def test_a_mask_channel_starts_with_no_say(tmp_path):
-    networks.save_weights(tmp_path / "m.safetensors", small())
+    earlier = small()
+    earlier.attention_has_learnt = True
+    networks.save_weights(tmp_path / "m.safetensors", earlier)
     model = small(mask_input=True)
     networks.start_from(model, tmp_path / "m.safetensors")
     images = torch.rand(1, 3, 64, 64)
