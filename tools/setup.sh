@@ -24,7 +24,7 @@ install_with_uv() {
     export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-}}"
     UV_FIND_LINKS="${UV_FIND_LINKS// /,}"
     uv venv --quiet --allow-existing --python "$1" .venv &&
-        uv pip install --python .venv/bin/python -c requirements.lock -e ".[test]"
+        uv pip install --quiet --python .venv/bin/python -c requirements.lock -e ".[test]"
 }
 
 install_with_pip() {
