@@ -92,9 +92,9 @@ def round_body(points, front):
     inside = np.clip(6.9 - away, 0, None) * (y < -6)
     x += x / away * inside
     z += (z + 6.0) / away * inside
-    surface = torso.on_front(np.clip(points[:, :2], (-22, -62), (22, -6)), 0)[:, 2]
+    surface = torso.on_front(np.clip(points[:, :2], (-22, -45), (22, -6)), 0)[:, 2]
     exists = (surface > -5.4) & (np.abs(x) < 21.5) & (y < -13)
-    z[:] = np.where(exists & front, np.maximum(z, surface + 1.3), z)
+    z[:] = np.where(exists & front, np.maximum(z, surface + 2.2), z)
     z[:] = np.where(exists & ~front, np.minimum(z, -13.6 - surface), z)
 
 
@@ -302,5 +302,5 @@ def hanging(points, style):
     """How much each point (S, K, 1) hangs on the shoulders rather than on the head; or None."""
     if style.gravity < 0.3 and style.tail == 0:
         return None
-    share = np.clip((-5 - points[..., 1:2]) / 14, 0, 1)
-    return (0.85 * share * share * (3 - 2 * share)).astype(np.float32)
+    share = np.clip((-5 - points[..., 1:2]) / 13, 0, 1)
+    return (share * share * (3 - 2 * share)).astype(np.float32)

@@ -23,7 +23,7 @@ SECTIONS = (
     (0.58, -23.6, -28.2, -26.5, 20.6, 4.6, -15.8, 2.3),
     (0.70, -29.0, -33.0, -32.0, 21.9, 5.4, -16.0, 2.4),
     (0.84, -38.0, -41.0, -41.0, 22.8, 6.0, -16.0, 2.5),
-    (1.00, -62.0, -62.0, -62.0, 23.5, 6.2, -16.0, 2.5),
+    (1.00, -45.0, -45.0, -45.0, 23.2, 6.1, -16.0, 2.5),
 )
 
 
@@ -149,12 +149,12 @@ def tube(curve, wide, thick, closed=False, sides=10):
 
 @lru_cache(maxsize=1)
 def front():
-    """The body's front as a table: depth z over x in [-22, 22] and y in [-62, -6]."""
+    """The body's front as a table: depth z over x in [-22, 22] and y in [-45, -6]."""
     from scipy.interpolate import griddata
 
     angle = np.radians(np.linspace(-85, 85, 161))
     points = body(angle, np.linspace(-1, 1, 220)[:, None]).reshape(-1, 3)
-    x, y = np.linspace(-22, 22, 133), np.linspace(-62, -6, 169)
+    x, y = np.linspace(-22, 22, 133), np.linspace(-45, -6, 118)
     z = griddata(points[:, :2], points[:, 2], (x[None], y[:, None]), "linear")
     return x, y, np.where(np.isnan(z), np.nanmin(z), z)
 

@@ -125,21 +125,22 @@ def buttons(places, swell, colour):
     return piece((np.concatenate(points), np.concatenate(triangles)), plain(colour, 0.3))
 
 
-def shirt(generator, material, seed, open_neck=True):
-    """A shirt with collar, placket and buttons; open at the top or closed for a tie."""
+def shirt(generator, material, seed, open_neck=True, tips=1.0):
+    """A shirt with collar, placket and buttons; open at the top or closed for a tie. tips: how
+    long the collar's points are."""
     depth = 0.16 if open_neck else 0.03
     body = torso.garment(torso.vee(0.03, depth, 0.35), 0.35, seed, creases=0.22)
-    placket = torso.patch([(-1.5, -21.5), (-1.5, -58)], [(1.5, -21.5), (1.5, -58)], 0.55, edge=0.3)
+    placket = torso.patch([(-1.5, -21.5), (-1.5, -43)], [(1.5, -21.5), (1.5, -43)], 0.55, edge=0.3)
     parts = [piece(body, material), piece(placket, material)]
-    parts.append(collar(material, gap=0.30 if open_neck else 0.10))
+    parts.append(collar(material, gap=0.30 if open_neck else 0.10, length=tips))
     pearl = np.clip(material.albedo.mean((0, 1)) * 0.6 + 0.15, 0, 0.8)
-    parts.append(buttons([(0, y) for y in (-24, -32, -40, -48)], 0.75, pearl))
+    parts.append(buttons([(0, y) for y in (-24, -32, -40)], 0.75, pearl))
     return parts
 
 
 def tie(generator, material):
     """A knot under the collar and a blade that widens downwards."""
-    left, right = [(-0.9, -22.2), (-2.6, -36), (-4.2, -58)], [(0.9, -22.2), (2.6, -36), (4.2, -58)]
+    left, right = [(-0.9, -22.2), (-2.6, -36), (-4.2, -43)], [(0.9, -22.2), (2.6, -36), (4.2, -43)]
     blade = torso.patch(left, right, 0.95, edge=0.25)
     knot = torso.patch(
         [(-1.75, -18.6), (-1.0, -22.4)], [(1.75, -18.6), (1.0, -22.4)], 1.7, edge=0.7
@@ -207,7 +208,7 @@ def dress(generator, outfit, dye, pattern="plain", second="white", texels=512):
         main = [piece(torso.garment(neck, 0.9, seed, creases=0.35), material)]
         main.append(band(neck, 0.95, material, 2.0, 0.35))
         if outfit == "sweater":
-            main += shirt(generator, cloth(generator, second, **make), seed)[::2]
+            main += shirt(generator, cloth(generator, second, **make), seed, tips=0.0)[::2]
         return main
     if outfit == "shirt":
         return shirt(generator, cloth(generator, dye, pattern, **make), seed)
