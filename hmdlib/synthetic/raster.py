@@ -300,7 +300,7 @@ def _lights(lights, ambient, meshes, strands, resolution):
     casts = np.array([light.shadow for light in lights], bool)
     casting = [m for m in meshes if m.material.shadow]
     hairs = [s for s in strands if s.shadow]
-    clouds = [m.vertices for m in casting] + [s.points.reshape(-1, 3) for s in hairs]
+    clouds = [m.vertices for m in casting] + [s.points[::8].reshape(-1, 3) for s in hairs]
     texel = 0.05
     if casts.any() and clouds:
         cloud = np.concatenate(clouds).astype(np.float32)
