@@ -18,6 +18,9 @@ def render_page(notebook):
         if cell.cell_type == "markdown":
             cell.source = draw_equations(cell.source)
     body, _ = HTMLExporter(template_name="lab").from_notebook_node(page)
+    # the lab template forgets that a listing among the outputs is code
+    code = "<style>.jp-OutputArea .highlight pre {font-family: monospace}</style>"
+    body = body.replace("</head>", f"{code}</head>", 1)
     path = Path(notebook).with_suffix(".html")
     path.write_text(body)
     return path
