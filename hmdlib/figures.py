@@ -7,14 +7,10 @@ Figure, which a notebook shows once: as the last line of its cell.
 
 import inspect
 import math
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
-
-from hmdlib import InputError
 
 WIDTH = 9.6  # inches: the text column of a notebook page
 DPI = 110
@@ -241,39 +237,6 @@ def loss_curves(history, losses=None, smooth=1):
             axes.set_xlabel("step", fontsize=8, color=INK)
     figure.tight_layout()
     return figure
-
-
-def sampler(folder, images):
-    """What training.train calls as on_sample: draw the same pictures again and keep them as a row.
-
-    folder: gets one step_000100.png a call. images: a few inputs of the model, (N, 3, S, S).
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def keep(position, model):
-        with torch.no_grad():
-            drawn = model(images.to(next(model.parameters()).device))
-        row = np.concatenate(list(as_uint8(drawn)), axis=1)  # (S, N * S, 3)
-        Image.fromarray(row).save(folder / f"step_{position.step:06d}.png")
-
-    return keep
-
-
-def progress(folder, most=6):
-    """How the same pictures came into focus during a training: one row a moment, oldest above.
-
-    folder: what `sampler` filled. most: rows shown, evenly spread, the first and the last included.
-    """
-    files = sorted(Path(folder).glob("step_*.png"))
-    if not files:
-        raise InputError(
-            f"{folder}: holds no step_*.png; train with on_sample=figures.sampler(...)"
-        )
-    files = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, most).round().astype(int))]
-    rows = [np.asarray(Image.open(file)) for file in files]
-    rows = [np.stack(np.split(row, row.shape[1] // row.shape[0], axis=1)) for row in rows]
-    return show_grid(rows, labels=[f"step {int(file.stem.split('_')[1])}" for file in files])
 
 
 def _stage_bands(axes, history, steps):

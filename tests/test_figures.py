@@ -1,7 +1,6 @@
 """Figures: what goes in comes out as pictures, in the right order, nothing hidden or invented."""
 
 import re
-from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -11,7 +10,6 @@ import torch
 
 matplotlib.use("agg")
 
-import hmdlib  # noqa: E402  (the backend must be chosen first)
 from hmdlib import figures  # noqa: E402
 
 
@@ -110,30 +108,6 @@ def test_curves_draw_every_loss_once_and_leave_the_bookkeeping_out():
     assert [axes.get_title() for axes in figure.axes] == ["rec"]
     assert figure.axes[0].lines[0].get_ydata().tolist() == [2.0, 1.0]
     assert [text.get_text() for text in figure.axes[0].texts] == ["a", "b"]
-
-
-def test_pictures_kept_during_a_training_come_back_as_rows_in_order(tmp_path):
-    class Brighter(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.level = torch.nn.Parameter(torch.zeros(()))
-
-        def forward(self, images):
-            return images * 0 + self.level
-
-    model = Brighter()
-    keep = figures.sampler(tmp_path / "samples", torch.rand(2, 3, 8, 8))
-    for step in (0, 50, 1000):
-        model.level.data.fill_(step / 1000)
-        keep(SimpleNamespace(step=step), model)
-    figure = figures.progress(tmp_path / "samples", most=2)
-    assert [int(picture[0, 0, 0]) for picture in shown(figure)] == [0, 0, 255, 255]
-    assert [axes.texts[0].get_text() for axes in figure.axes[::2]] == ["step 0", "step 1000"]
-
-
-def test_progress_of_nothing_says_what_to_do(tmp_path):
-    with pytest.raises(hmdlib.InputError, match="on_sample"):
-        figures.progress(tmp_path)
 
 
 def test_bars_are_as_long_as_their_numbers():
