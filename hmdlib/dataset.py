@@ -106,31 +106,44 @@ class Batch:
 
 
 def batches(samples, batch_size, generator, augment=0.0, occluder=None, steps=None, flip=False,
-            device="cpu"):  # fmt: skip
+            device="cpu", strangers=None, share=0.0, uncovered=0):  # fmt: skip
     """Random training batches.
 
     generator: torch.Generator on the CPU, the only source of chance. augment: strength, 0 = none.
     flip: mirror half of the pictures, for collections of many people. occluder: callable (images,
     landmarks, generator) -> (occluded, hidden); None leaves the pictures whole. steps: how many
-    batches; None makes as many as one pass over the samples. Yields Batch, always of batch_size.
+    batches; None makes as many as one pass over the samples. strangers: Samples of other people,
+    from whom the share of every batch comes, its last pictures. uncovered: the first so many get no
+    occluder. Yields Batch, always of batch_size.
 
     Each batch draws its pictures anew (no one twice in a batch, where there are enough), so that
     the generator's state before a batch determines it and all after it: training resumes exactly.
     """
     strength = augment
     steps = math.ceil(len(samples) / batch_size) if steps is None else steps
+    guests = round(share * batch_size) if strangers is not None else 0
     for _ in range(steps):
-        chosen = torch.randperm(len(samples), generator=generator)[:batch_size]
-        if len(samples) < batch_size:
-            chosen = torch.randint(len(samples), (batch_size,), generator=generator)
-        images, landmarks = samples.batch(chosen, device)
+        images, landmarks = _draw(samples, batch_size - guests, generator, device)
+        if guests:
+            more = _draw(strangers, guests, generator, device)
+            images, landmarks = torch.cat([images, more[0]]), torch.cat([landmarks, more[1]])
         if strength or flip:
             images, landmarks = _augment(images, landmarks, generator, strength, flip)
         if occluder is None:
             yield Batch(images, images, torch.zeros_like(images[:, :1]))
         else:
-            occluded, hidden = occluder(images, landmarks, generator)
-            yield Batch(occluded, images, hidden)
+            whole = images[:uncovered]
+            covered, hidden = occluder(images[uncovered:], landmarks[uncovered:], generator)
+            hidden = torch.cat([torch.zeros_like(whole[:, :1]), hidden])
+            yield Batch(torch.cat([whole, covered]), images, hidden)
+
+
+def _draw(samples, count, generator, device):
+    """Some of the samples at random, none twice where there are enough."""
+    chosen = torch.randperm(len(samples), generator=generator)[:count]
+    if len(samples) < count:
+        chosen = torch.randint(len(samples), (count,), generator=generator)
+    return samples.batch(chosen, device)
 
 
 _augment = augment  # `batches` has a parameter of that name

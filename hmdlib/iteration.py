@@ -9,7 +9,21 @@ import torch
 
 from hmdlib import InputError, losses
 
-PARTS = ("encoder", "decoder", "attention")
+PARTS = ("encoder", "decoder", "attention", "common")
+"""What a stage may freeze. `common` is what both ways through the network share: the encoder up to
+F_enc and the decoder from F_fused on. Frozen in step 1b, it keeps a trained attention at home."""
+
+
+def part_of(model, name):
+    """The modules of one of the PARTS."""
+    if name == "common":
+        decoder = model.decoder
+        blocks = [getattr(decoder, f"dec{n}") for n in range(decoder.fused_after + 1,
+                                                             decoder.blocks + 1)]  # fmt: skip
+        encoder = model.encoder
+        early = [encoder.stem, encoder.enc1 if encoder.enc0 is None else encoder.enc0]
+        return [*early, *blocks, decoder.head]
+    return [part for part in [getattr(model, name)] if part is not None]
 
 
 class Players:
@@ -46,11 +60,11 @@ class Players:
         for module in self.modules.values():
             module.train()
         self.model.bypass_attention = not stage.attention
-        for name in PARTS:
-            part, frozen = getattr(self.model, name), name in stage.frozen
-            if part is not None:
-                part.requires_grad_(not frozen)
-                part.train(not frozen)  # else batch norm's statistics would go on drifting
+        self.model.requires_grad_(True)
+        for name in stage.frozen:
+            for part in part_of(self.model, name):
+                part.requires_grad_(False)
+                part.train(False)  # else batch norm's statistics would go on drifting
 
 
 def train_step(players, batch, stage, number):
@@ -61,7 +75,7 @@ def train_step(players, batch, stage, number):
     """
     with players.mixed_precision():
         code, seen = players.model.encode(batch.occluded, batch.hidden)
-        reconstruction, *_ = players.model.decode(code, seen)
+        reconstruction, *_ = players.model.decode(code, seen, stage.code_only_of(len(code)))
     said = {"code_std": code.std(), "code_mean": code.mean()}
     extra = 0.0
     if stage.code_adversary:

@@ -250,11 +250,17 @@ class Deoccluder(nn.Module):
             images = torch.cat([images, hidden], dim=1)
         return self.encoder(images)
 
-    def decode(self, code, seen):
-        """code and F_enc -> reconstruction (N, 3, S, S) and the two attention maps (or None)."""
+    def decode(self, code, seen, code_only=0):
+        """code and F_enc -> reconstruction (N, 3, S, S) and the two attention maps (or None).
+
+        code_only: the first so many pictures of the batch bypass the attention, as in step 1; there
+        are no maps of them.
+        """
         fused, attention_enc, attention_dec = self.decoder.imagine(code), None, None
         if self.attention is not None and not self.bypass_attention:
-            fused, attention_enc, attention_dec = self.attention(seen, fused)
+            alone, imagined = fused[:code_only], fused[code_only:]
+            fused, attention_enc, attention_dec = self.attention(seen[code_only:], imagined)
+            fused = torch.cat([alone, fused]) if code_only else fused
         return with_mean(self.decoder.paint(fused)), attention_enc, attention_dec
 
 

@@ -29,9 +29,11 @@ class Stage:
 
     name: for logs. images: its length in pictures seen. losses: weight of each term of Eq. 6 that
     is on: "rec", "adv", "ssim", "mask". attention: False bypasses it (step 1; decision 5). frozen:
-    parts that do not learn, of "encoder", "decoder", "attention". lr, lr_end: learning rate,
-    falling linearly to lr_end if given. augment: strength; flip: mirror half of the pictures. ema:
-    keep an average of the weights with this decay, 0 = none; the average is then scored and saved.
+    parts that do not learn, of iteration.PARTS. lr, lr_end: learning rate, falling linearly to
+    lr_end if given. augment: strength; flip: mirror half of the pictures. ema: keep an average of
+    the weights with this decay, 0 = none; the average is then scored and saved. strangers: share of
+    every batch that shows other people. code_only: share of every batch that goes on practising
+    step 1 while the rest does step 2: no headset, no attention.
     code_adversary: [3]'s latent discriminator (decision 14). halved: [3]'s halving of rec and ssim
     (15). mask_by_area: decision 10's switch. window: taps of the ssim term's Gaussian, 31 as
     published, 11 for speed. published_range: [3]'s quirk (8).
@@ -53,6 +55,8 @@ class Stage:
     mask_by_area: bool = False
     window: int = 31
     published_range: bool = False
+    strangers: float = 0.0
+    code_only: float = 0.0
 
     def __post_init__(self):
         for what, given, known in (
@@ -66,10 +70,19 @@ class Stage:
             raise InputError(f"stage {self.name!r}: losses={{}}: nothing to learn from; give one")
         if self.images < 1 or self.batch_size < 2 or self.lr <= 0:
             raise InputError(f"stage {self.name!r}: wants images >= 1, batch_size >= 2, lr > 0")
+        if not (0 <= self.strangers < 1 and 0 <= self.code_only < 1):
+            raise InputError(
+                f"stage {self.name!r}: strangers={self.strangers}, code_only={self.code_only}: "
+                "shares of a batch, each at least 0 and below 1"
+            )
 
     @property
     def steps(self):
         return math.ceil(self.images / self.batch_size)
+
+    def code_only_of(self, count):
+        """How many of a batch's pictures go through the code alone, though the attention is on."""
+        return round(self.code_only * count) if self.attention else 0
 
     def lr_at(self, step):
         """The learning rate of the stage's step (from 0)."""
@@ -82,10 +95,12 @@ class Stage:
 
 def train(model, stages, samples, folder, occluder=None, validation=None, seed=0, device="auto",
           precision="auto", log_every=None, sample_every=None, keep="last", scores=6,
-          checkpoint_every=200, discriminator=None, on_sample=None, progress="auto"):  # fmt: skip
+          checkpoint_every=200, discriminator=None, on_sample=None, progress="auto",
+          strangers=None):  # fmt: skip
     """Train a Deoccluder through the stages, going on from its checkpoint if there is one.
 
-    samples, validation: dataset.Samples. occluder: from masks.occluder, None for whole faces.
+    samples, validation: dataset.Samples; strangers: those of other people, for stages that mix them
+    in. occluder: from masks.occluder, None for whole faces.
     log_every: steps between rows of history.csv. scores: held-back scores per stage.
     on_sample: called as on_sample(position, model) every `sample_every` steps, None: with each
     score. The model is the average where one is kept, in eval mode; position.history has curves.
@@ -124,12 +139,12 @@ def train(model, stages, samples, folder, occluder=None, validation=None, seed=0
             bar.advance(run.position.step, run.say)
 
         for index in range(run.position.stage, len(stages)):
-            _train_stage(run, index, samples, occluder, checkpoint_every, after)
+            _train_stage(run, index, samples, occluder, checkpoint_every, after, strangers)
         bar.close()
         return _finish(run, keep)
 
 
-def _train_stage(run, index, samples, occluder, checkpoint_every, after):
+def _train_stage(run, index, samples, occluder, checkpoint_every, after, strangers):
     """The steps of one stage, a checkpoint after every so many of them and at the end."""
     run.enter(index)
     stage, players, position = run.stages[index], run.players, run.position
@@ -138,6 +153,7 @@ def _train_stage(run, index, samples, occluder, checkpoint_every, after):
         batches = dataset.batches(
             samples, stage.batch_size, run.generator, stage.augment, occluder,
             min(until, stage.steps) - position.stage_step, stage.flip, players.device,
+            strangers, stage.strangers, stage.code_only_of(stage.batch_size),
         )  # fmt: skip
         began = time.perf_counter()
         for batch in in_advance(batches) if players.device.type == "cuda" else batches:
