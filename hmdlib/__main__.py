@@ -42,9 +42,14 @@ def crops(args):
 
 
 def deocclude(args):
-    from hmdlib import inference
+    from hmdlib import inference, masks
 
-    say(inference.deocclude_video(args.model, args.video, args.output))
+    headset = masks.Headset(args.wear, strap=True) if args.wear else None
+    report = inference.deocclude_video(
+        args.model, args.video, args.output, headset, args.box, args.detector,
+        side_by_side=args.side_by_side,
+    )  # fmt: skip
+    say(report)
 
 
 def say(line):
@@ -83,6 +88,15 @@ def parser():
     one.set_defaults(call=deocclude)
     for name in ("model", "video", "output"):
         one.add_argument(name, type=Path)
+    one.add_argument(
+        "--wear", metavar="KIND", help="put a headset on first: visor, goggles, glasses"
+    )
+    one.add_argument(
+        "--box", nargs=3, type=float, metavar=("X", "Y", "SIDE"),
+        help="the head-and-shoulders square in pixels, where no detector finds a face",
+    )  # fmt: skip
+    one.add_argument("--detector", default="auto")
+    one.add_argument("--side-by-side", action="store_true", help="write input and result abreast")
     return top
 
 

@@ -4,6 +4,7 @@ import builtins
 import errno
 import json
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,16 @@ import torch
 from clips import face, picture, still, with_truth
 from PIL import Image
 
-from hmdlib import InputError, capture, dataset, face_collections, faces, store, video
+from hmdlib import (
+    InputError,
+    augmentation,
+    capture,
+    dataset,
+    face_collections,
+    faces,
+    store,
+    video,
+)
 
 
 def clip(folder, name="session_1", landmarks=None, **size):
@@ -279,6 +289,25 @@ def test_a_batch_is_target_occluded_and_hidden(three):
     assert torch.equal(batch.occluded * (1 - batch.hidden), batch.target * (1 - batch.hidden))
 
 
+def test_strangers_take_their_share_of_every_batch(three):
+    ours, theirs = dataset.Samples(three[:1]), dataset.Samples(three[1:2])
+    theirs.sessions = [replace(three[1], frames=np.full_like(three[1].frames, 255))]
+    generator = torch.Generator().manual_seed(0)
+    for batch in dataset.batches(ours, 8, generator, steps=3, strangers=theirs, share=0.25):
+        assert (batch.target.flatten(1).amin(1) == 1).tolist() == [False] * 6 + [True] * 2
+
+
+def test_light_from_a_side_is_a_slope_of_the_logarithm():
+    images = torch.full((64, 3, 16, 16), 0.5)
+    lit = augmentation._light_from_a_side(images, torch.Generator().manual_seed(0), 1.0)
+    gain = torch.log(lit / images)
+    torch.testing.assert_close(gain.mean((2, 3)), torch.zeros(64, 3), atol=1e-5, rtol=0)
+    step = gain.diff(dim=3)  # the same everywhere in a picture
+    torch.testing.assert_close(step, step[:, :, :1, :1].expand_as(step), atol=1e-5, rtol=0)
+    across = gain[:, :, 0, -1] - gain[:, :, 0, 0]
+    assert 1.2 < (across.abs().max() / np.log(1.35)) < 2 * 15 / 16  # between the pixels' middles
+
+
 def spot(points, size):
     """One bright spot a picture, at points (N, 2)."""
     y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
@@ -287,9 +316,10 @@ def spot(points, size):
 
 
 def middle(images):
-    """Where the brightness of each picture lies: (N, 2)."""
+    """Where the bright spot of each picture lies: (N, 2); a slope of light moves it little."""
     light = images.mean(dim=1)
-    light = light - light.flatten(1).median(dim=1).values[:, None, None]
+    around = torch.nn.functional.avg_pool2d(light, 21, 1, 10, count_include_pad=False)
+    light = (light - around).clamp(min=0) ** 4
     along = torch.arange(light.shape[-1]) + 0.5
     x, y = (light.sum(1) * along).sum(1), (light.sum(2) * along).sum(1)
     return torch.stack([x, y], dim=1) / light.sum(dim=(1, 2))[:, None]

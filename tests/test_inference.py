@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_masks import turned
 
-from hmdlib import InputError, inference, masks, networks, video
+from hmdlib import InputError, __main__, inference, masks, networks, video
 from hmdlib.store import Session
 
 
@@ -138,6 +138,20 @@ def test_side_by_side_shows_the_headset_beside_the_result(clip, tmp_path):
     frame = [image for image, _ in video.read(out)][10]
     assert frame.shape == (144, 384, 3)
     assert frame[:, :192].min() < 80 < 150 < frame[:, 192:].min()
+
+
+def test_the_command_line_offers_the_same(clip, tmp_path, capsys):
+    torch.manual_seed(0)
+    model, out = tmp_path / "model.safetensors", tmp_path / "out.mp4"
+    networks.save_weights(model, networks.Deoccluder(64, width=4, latent=3))
+    words = ["deocclude", str(model), str(clip), str(out)]
+    assert __main__.main([*words, "--wear", "glasses", "--side-by-side"]) == 0
+    assert "19 of 20 frames de-occluded" in capsys.readouterr().out
+    assert video.probe(out).width == 384
+    assert __main__.main([*words, "--box", "60", "20", "80"]) == 0
+    assert "20 of 20 frames" in capsys.readouterr().out and video.probe(out).width == 192
+    assert __main__.main([*words, "--wear", "hat"]) == 2
+    assert "family='hat' is not a headset" in capsys.readouterr().err
 
 
 def test_a_real_headset_needs_only_the_box(clip, tmp_path):

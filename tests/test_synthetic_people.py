@@ -138,7 +138,7 @@ def test_truth_has_one_row_for_every_frame(person):
         assert truth["landmarks"].shape == (6, 68, 2) and np.isfinite(truth["landmarks"]).all()
         assert truth["head_pose"].shape == (6, 3) and truth["gaze"].shape == (6, 2)
         assert truth["eye_openness"].shape == (6, 2)
-        assert truth["depth"].shape == truth["label"].shape == (6, 45, 80)
+        assert truth["depth"].shape == truth["label"].shape == (6, 30, 54)
         assert truth["depth"].dtype == np.float16 and truth["label"].dtype == np.uint8
         assert set(np.unique(truth["label"])) == {0, 1, 2, 3}
 
@@ -155,6 +155,16 @@ def test_a_finished_session_is_left_alone_and_a_broken_one_made_again(person):
         assert people.truth_path(paths[1]).stat().st_size == len(truth)
         assert len(new["times"]) == 6
     assert not list(folder.glob("*.partial"))
+
+
+@pytest.mark.parametrize("other", [{"seconds": 0.5}, {"size": (160, 90)}, {"seed": 4}])
+def test_sessions_rendered_otherwise_are_refused_and_kept(person, other):
+    folder, paths = person
+    before = [path.read_bytes() for path in paths]
+    asked = {"seed": 3, "sessions": 3, "seconds": 0.2, "size": SMALL} | other
+    with pytest.raises(InputError, match="session_1.mp4: is there, but not as"):
+        people.write_person(folder, **asked)
+    assert [path.read_bytes() for path in paths] == before
 
 
 def test_collection_is_the_same_store_each_time_and_left_alone_when_done(tmp_path):

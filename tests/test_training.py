@@ -14,7 +14,7 @@ import torch
 from test_networks import published_state
 
 from hmdlib import InputError, checkpoint, history, iteration, networks, training
-from hmdlib.dataset import Batch
+from hmdlib.dataset import Batch, batches
 from hmdlib.networks import Deoccluder, Discriminator, LatentDiscriminator
 from hmdlib.published import load_3fabrec
 from hmdlib.training import Stage, train
@@ -170,6 +170,59 @@ def test_frozen_parts_keep_weights_and_statistics():
         k.split(".")[0] for k, v in model.state_dict().items() if not torch.equal(v, before[k])
     }
     assert changed == {"decoder", "attention"}
+
+
+@pytest.mark.parametrize(
+    "size, inside", [(64, ["enc1"]), (128, ["enc1", "dec4"]), (256, ["enc0", "dec5"])]
+)
+def test_what_both_ways_share_stays_while_step_1b_learns(size, inside):
+    """F_enc and the painting of F_fused remain as a trained attention knows them."""
+    torch.manual_seed(0)
+    model = Deoccluder(size, width=2, latent=3)
+    players = iteration.Players(model)
+    stage = Stage("1b", 4, {"rec": 1}, attention=False, frozen=("common",), lr=1e-2, batch_size=2)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    players.enter(stage)
+    images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    iteration.train_step(players, Batch(images, images, images[:, :1]), stage, 0)
+    still = {
+        name.split(".")[1]
+        for name, tensor in model.state_dict().items()
+        if name.startswith(("encoder", "decoder")) and torch.equal(tensor, before[name])
+    }
+    moved = {name.split(".")[1] for name, tensor in model.state_dict().items()
+             if not torch.equal(tensor, before[name])}  # fmt: skip
+    assert still == {"stem", "head", *inside} and not still & moved
+
+
+def test_part_of_a_batch_keeps_practising_step_1():
+    """Its pictures get no headset, no attention, and the same decoder as the others."""
+    model, covered = tiny().eval(), []
+    images = Pictures(8).images
+    with torch.no_grad():
+        code, features = model.encode(images)
+        mixed, attention_enc, _ = model.decode(code, features, code_only=3)
+        attended = model.decode(code, features)[0]
+        model.bypass_attention = True
+        alone = model.decode(code, features)[0]
+    torch.testing.assert_close(mixed[:3], alone[:3])
+    torch.testing.assert_close(mixed[3:], attended[3:])
+    assert len(attention_enc) == 5 and not torch.allclose(alone, attended)
+
+    def hide(images, landmarks, generator):
+        covered.append(len(images))
+        return hide_a_bar(images, landmarks, generator)
+
+    stage = Stage("s", 4, {"rec": 1, "mask": 1}, batch_size=8, code_only=0.25)
+    batch = next(batches(
+        Pictures(), 8, torch.Generator().manual_seed(0), occluder=hide,
+        uncovered=stage.code_only_of(8),
+    ))  # fmt: skip
+    assert (
+        covered == [6] and not batch.hidden[:2].any() and batch.hidden[2:].flatten(1).any(1).all()
+    )
+    assert torch.equal(batch.occluded[:2], batch.target[:2])
+    assert Stage("s", 4, attention=False, code_only=0.25).code_only_of(8) == 0
 
 
 def test_a_bypassed_attention_does_not_learn(tmp_path):
@@ -464,6 +517,8 @@ def test_global_random_numbers_are_left_alone(tmp_path):
         ({"losses": {}}, "nothing to learn"),
         ({"frozen": ("head",)}, "head"),
         ({"images": 0}, "images"),
+        ({"strangers": 1.5}, "strangers=1.5"),
+        ({"code_only": -0.1}, "code_only=-0.1"),
         ({"lr": 0}, "lr"),
     ],
 )

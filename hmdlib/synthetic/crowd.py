@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hmdlib import InputError
+from hmdlib import InputError, store
 
 from . import head, looks, motion, people
 
@@ -52,7 +52,8 @@ def _job(task):
 
 def _about(count, image_size, seed):
     return {
-        "version": people.VERSION,
+        "version": store.VERSION,
+        "renderer": people.VERSION,
         "kind": "synthetic faces",
         "count": count,
         "image_size": image_size,
