@@ -27,6 +27,19 @@ for argument in "$@"; do
 done
 cd "$(dirname "$0")"
 . tools/setup.sh
+profile=${1:-laptop}
+case "$profile" in
+-* | *.yml | *.yaml) ;;
+*)
+    # Said here, not after minutes of set-up; a near miss in an option is found by the study itself.
+    if [ ! -f "profiles/$profile.yml" ]; then
+        names=$(printf ' %s' profiles/*.yml)
+        names=${names//profiles\//}
+        echo "profile '$profile': there is none of that name; choose one of${names//.yml/}" >&2
+        exit 2
+    fi
+    ;;
+esac
 set_up
 if [ "${1:-}" = --setup-only ]; then
     exit 0

@@ -69,6 +69,9 @@ def bare(tmp_path):
     for script in ["run_all.sh", "tools/setup.sh", "pyproject.toml", "requirements.lock"]:
         (tmp_path / script).parent.mkdir(exist_ok=True)
         (tmp_path / script).write_text((ROOT / script).read_text())
+    (tmp_path / "profiles").mkdir()
+    for name in ["laptop", "smoke"]:
+        (tmp_path / f"profiles/{name}.yml").touch()
     for name in ["bash", "cat", "cksum", "dirname", "mkdir", "rm", "cp", "chmod"]:
         found = shutil.which(name)
         (tmp_path / "bin" / name).symlink_to(found)
@@ -124,6 +127,14 @@ def test_without_python_one_clear_line(bare):
     assert done.returncode == 1 and done.stdout == ""
     (line,) = done.stderr.strip().split("\n")
     assert line.startswith("python:") and "3.11" in line
+
+
+def test_a_misspelt_profile_is_told_before_set_up(bare):
+    bare.install("python3.11", PYTHON)
+    done = bare.run("labtop", "-p", "subject", "anna")
+    said = "profile 'labtop': there is none of that name; choose one of laptop smoke\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    assert bare.calls == []
 
 
 def test_pip_installs_once_and_arguments_go_on(bare):
