@@ -73,8 +73,8 @@ def parser():
     one.set_defaults(call=render)
     one.add_argument("person", help="synthetic_7, or another number")
     one.add_argument("folder", type=Path)
-    one.add_argument("--sessions", type=int, default=5)
-    one.add_argument("--seconds", type=float, default=8)
+    one.add_argument("--sessions", type=int, default=7)
+    one.add_argument("--seconds", type=float, default=6)
 
     one = commands.add_parser("crops", help="cut the face out of every video of a folder")
     one.set_defaults(call=crops)

@@ -262,7 +262,7 @@ def save_truth(path, **arrays):
 
 
 def write_person(
-    folder, seed, sessions=5, seconds=8, size=(1280, 720), fps=30, report=None, workers=None
+    folder, seed, sessions=7, seconds=6, size=(1280, 720), fps=30, report=None, workers=None
 ):
     """All sessions of one synthetic person: session_1.mp4 ... with session_1.truth.npz beside.
 
