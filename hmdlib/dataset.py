@@ -9,12 +9,12 @@ import torch
 from hmdlib import InputError
 from hmdlib.augmentation import augment
 from hmdlib.capture import make_crops, prepare_subject, videos_of
-from hmdlib.face_collections import make_collection
+from hmdlib.face_collections import make_collection, open_collection
 from hmdlib.store import Session, open_session, open_subject
 
 __all__ = [
     "Batch", "Samples", "Session", "Split", "augment", "batches", "make_collection", "make_crops",
-    "open_session", "open_subject", "prepare_subject", "split", "videos_of",
+    "open_collection", "open_session", "open_subject", "prepare_subject", "split", "videos_of",
 ]  # fmt: skip
 
 

@@ -69,6 +69,22 @@ def affectnet(folder):
 LAYOUTS = {"folder": folder_pictures, "vggface2": vggface2, "affectnet": affectnet}
 
 
+def open_collection(collection, crops, image_size=128, seed=0):
+    """The store of a face collection as a profile writes it, made when it is not there yet.
+
+    collection: {"kind": "synthetic", "count": 800} renders a crowd; {"kind": "folder", "path": ...}
+    or another layout of LAYOUTS reads one. "name" tells two of a kind apart. crops: the folder of
+    all crops of this image size. Returns the Session.
+    """
+    folder = Path(crops) / f"faces_{collection.get('name', collection['kind'])}"
+    if collection["kind"] == "synthetic":
+        from hmdlib.synthetic import people  # the renderer takes seconds to load
+
+        people.render_collection(folder, collection["count"], image_size, seed)
+        return open_session(folder)
+    return make_collection(collection["kind"], collection["path"], folder, image_size)
+
+
 def make_collection(kind, source, folder, image_size=128, detector="auto", most=None):
     """A face collection's head-and-shoulders crops, as a store in `folder`; returns it, opened.
 

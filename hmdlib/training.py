@@ -118,7 +118,7 @@ def train(model, stages, samples, folder, occluder=None, validation=None, seed=0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         players = make_players(model, stages, discriminator, device, precision)
-        run = Run(players, stages, samples, folder, seed)
+        run = Run(players, stages, samples, folder, seed, strangers)
         held_back = validation and HeldBack(validation, occluder, seed, device)
         run.restore()
         every = log_every or max(1, min(25, run.total_steps // 20))

@@ -37,7 +37,7 @@ class Position:
 class Run:
     """A training under way: networks, optimisers, average, best, chance, position, history."""
 
-    def __init__(self, players, stages, samples, folder, seed):
+    def __init__(self, players, stages, samples, folder, seed, strangers=None):
         self.players, self.stages = players, stages
         self.history = History(folder)
         self.position = Position(history=self.history)
@@ -49,7 +49,7 @@ class Run:
         self.identity = json.loads(json.dumps({
             "version": VERSION, "architecture": players.model.architecture,
             "stages": [asdict(stage) for stage in stages], "seed": seed,
-            "samples": len(samples), "start": checkpoint.fingerprint(players.model),
+            "samples": len(samples), "strangers": len(strangers or ()), "start": checkpoint.fingerprint(players.model),
         }))  # fmt: skip
 
     @property
