@@ -49,7 +49,8 @@ class Run:
         self.identity = json.loads(json.dumps({
             "version": VERSION, "architecture": players.model.architecture,
             "stages": [asdict(stage) for stage in stages], "seed": seed,
-            "samples": len(samples), "strangers": len(strangers or ()), "start": checkpoint.fingerprint(players.model),
+            "samples": len(samples), "strangers": len(strangers or ()),
+            "start": checkpoint.fingerprint(players.model),
         }))  # fmt: skip
 
     @property
