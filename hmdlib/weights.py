@@ -21,6 +21,7 @@ ADDRESSES = {
     "alexnet-owt-7be5be79.pth": TORCHVISION + "alexnet-owt-7be5be79.pth",
     "vgg16-397923af.pth": TORCHVISION + "vgg16-397923af.pth",
     "squeezenet1_1-b8a52dc0.pth": TORCHVISION + "squeezenet1_1-b8a52dc0.pth",
+    "vgg19-dcbb9e9d.pth": TORCHVISION + "vgg19-dcbb9e9d.pth",
 }
 SHA256 = {
     "face_landmarker.task": "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
