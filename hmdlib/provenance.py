@@ -40,7 +40,9 @@ def code_of(sources, package=None):
         tree = ast.parse(modules[name].read_text())
         waiting += _imports(tree, modules, name, modules[name].name == "__init__.py")
         reached[name] = ast.dump(_without_docstrings(tree))
-    others = [path for path in package.rglob("*") if path.is_file() and path.suffix[:3] != ".py"]
+    files = [path for path in package.rglob("*") if path.is_file()]
+    # not what Python and numba compile on the way: a first run would make its own results stale
+    others = [f for f in files if f.suffix != ".py" and "__pycache__" not in f.parts]
     return digest(reached, hashes(others, package))
 
 

@@ -403,6 +403,18 @@ def test_code_counts_through_imports_and_without_prose(tmp_path):
     assert provenance.code_of(["import hmdlib.a"], package) != whole
 
 
+def test_what_is_compiled_on_the_way_is_no_change_of_the_code(tmp_path):
+    package = tmp_path / "hmdlib"
+    (package / "__pycache__").mkdir(parents=True)
+    (package / "a.py").write_text("X = 1\n")
+    whole = provenance.code_of(["import hmdlib.a"], package)
+    for name in ("a.cpython-311.pyc", "a.f-1.py311.nbi", "a.f-1.py311.1.nbc"):
+        (package / "__pycache__" / name).write_bytes(b"machine code")
+    assert provenance.code_of(["import hmdlib.a"], package) == whole
+    (package / "face.npz").write_bytes(b"data that ships")
+    assert provenance.code_of(["import hmdlib.a"], package) != whole
+
+
 # --- the report ----------------------------------------------------------------------------------
 
 
