@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from hmdlib import InputError, video
+from hmdlib import ROOT, InputError, video
 from hmdlib.synthetic import crowd, hair, haircuts, head, looks, motion, people, wardrobe
 from hmdlib.synthetic.skull import Skull
 
@@ -185,6 +185,20 @@ def test_collection_is_the_same_store_each_time_and_left_alone_when_done(tmp_pat
 def test_an_empty_collection_is_refused(tmp_path):
     with pytest.raises(InputError, match="count=0"):
         people.render_collection(tmp_path / "faces", 0)
+
+
+def test_the_shipped_person_is_what_the_command_renders():
+    folder = ROOT / "data/videos/synthetic_7"
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 25e6
+    for n in range(1, 8):
+        people.refuse_another(folder / f"session_{n}.mp4", 7, (1280, 720), 6, 30)
+    shipped, _ = next(video.read(folder / "session_1.mp4"))
+    image, _, _, landmarks = people.draw(((7, 1, 7, (1280, 720), 6, 30), 0))
+    error = (shipped.astype(float) - image).ravel()
+    assert 10 * np.log10(255**2 / np.mean(error**2)) > 32  # H.264 keeps no more of sensor noise
+    with np.load(people.truth_path(folder / "session_1.mp4")) as truth:
+        np.testing.assert_allclose(truth["landmarks"][0], landmarks, atol=0.1)
+        assert truth["depth"].shape == (180, 120, 214)
 
 
 def test_mediapipe_takes_them_for_faces(shared, identity, monkeypatch):
