@@ -1,6 +1,5 @@
 """LaFIn: the numbers of its published code, what its networks may see, its files, its losses."""
 
-import importlib.util
 import json
 import math
 import re
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_networks import filled, wave
+from test_networks import filled, filled_layout, wave
 
 from hmdlib import InputError, weights
 from hmdlib.losses import total_loss
@@ -45,17 +44,10 @@ def small(kind, *arguments):
 
 def published_state(shared, name):
     """A published state dict with the fixture's stand-in weights, aliases included."""
-    folder = shared / "parity"
-    spec = importlib.util.spec_from_file_location("fill", folder / "fill.py")
-    fill = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fill)
-    network = json.loads((folder / "lafin" / "keys.json").read_text())["networks"][name]
-    seed = json.loads(str(np.load(folder / "lafin" / "io.npz")["meta.seed"]))[name]
-    same = network.get("aliases", {})
-    shapes = {key: tuple(shape) for key, shape, _ in network["keys"] if key not in same}
-    state = fill.fill_state_dict(shapes, seed, network["fill"]["gains"])
-    state |= {alias: state[original] for alias, original in same.items()}
-    return {key: torch.from_numpy(np.asarray(value)) for key, value in state.items()}
+    folder = shared / "parity" / "lafin"
+    network = json.loads((folder / "keys.json").read_text())["networks"][name]
+    seed = json.loads(str(np.load(folder / "io.npz")["meta.seed"]))[name]
+    return filled_layout(shared, network, seed)
 
 
 @pytest.fixture(scope="module")

@@ -22,17 +22,24 @@ def small(**switches):
     return Deoccluder(image_size=64, width=8, latent=9, **switches).eval()
 
 
-def published_state(shared, name):
-    """A published state dict with the fixture's stand-in weights, and the fixture's numbers."""
-    folder = shared / "parity"
-    spec = importlib.util.spec_from_file_location("fill", folder / "fill.py")
+def filled_layout(shared, network, seed):
+    """The fixtures' stand-in weights of a published network, described as in keys.json."""
+    spec = importlib.util.spec_from_file_location("fill", shared / "parity" / "fill.py")
     fill = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fill)
-    network = json.loads((folder / "3fabrec" / "keys.json").read_text())["networks"][name]
-    npz = np.load(folder / "3fabrec" / "io.npz")
-    shapes = {key: tuple(shape) for key, shape, _ in network["keys"]}
-    state = fill.fill_state_dict(shapes, str(npz["meta.seed"]), network["fill"]["gains"])
-    return {key: torch.from_numpy(np.asarray(value)) for key, value in state.items()}, npz
+    same = network.get("aliases", {})
+    shapes = {key: tuple(shape) for key, shape, _ in network["keys"] if key not in same}
+    state = fill.fill_state_dict(shapes, seed, network["fill"]["gains"])
+    state |= {alias: state[original] for alias, original in same.items()}
+    return {key: torch.from_numpy(np.asarray(value)) for key, value in state.items()}
+
+
+def published_state(shared, name):
+    """A published state dict with the fixture's stand-in weights, and the fixture's numbers."""
+    folder = shared / "parity" / "3fabrec"
+    network = json.loads((folder / "keys.json").read_text())["networks"][name]
+    npz = np.load(folder / "io.npz")
+    return filled_layout(shared, network, str(npz["meta.seed"])), npz
 
 
 def close(ours, npz, name, tolerance=TOLERANCE):

@@ -40,7 +40,7 @@ def test_every_dependency_is_locked_within_its_range():
 
 
 def test_lock_serves_every_machine():
-    """No local builds (torch+cpu), no addresses: each machine takes its own build of a version."""
+    """Plain versions, no local builds and no addresses: each machine takes its own build."""
     assert all(re.fullmatch(r"[\w.]+", version) for version in locked().values())
 
 
