@@ -56,7 +56,9 @@ class Players:
                 group["lr"] = lr / 2 if name == "discriminator" else lr
 
     def enter(self, stage):
-        """Training mode, the attention bypassed or not, the frozen parts frozen."""
+        """Training mode, the stage's momentum, attention bypassed or not, frozen parts frozen."""
+        for group in self.optimisers["model"].param_groups:
+            group["betas"] = (stage.momentum, group["betas"][1])
         for module in self.modules.values():
             module.train()
         self.model.bypass_attention = not stage.attention

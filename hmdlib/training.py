@@ -30,10 +30,11 @@ class Stage:
     name: for logs. images: its length in pictures seen. losses: weight of each term of Eq. 6 that
     is on: "rec", "adv", "ssim", "mask". attention: False bypasses it (step 1; decision 5). frozen:
     parts that do not learn, of iteration.PARTS. lr, lr_end: learning rate, falling linearly to
-    lr_end if given. augment: strength; flip: mirror half of the pictures. ema: keep an average of
-    the weights with this decay, 0 = none; the average is then scored and saved. strangers: share of
-    every batch that shows other people. code_only: share of every batch that goes on practising
-    step 1 while the rest does step 2: no headset, no attention.
+    lr_end if given. momentum: Adam's beta1, 0 as published (decision 13). augment: strength; flip:
+    mirror half of the pictures. ema: keep an average of the weights with this decay, 0 = none; the
+    average is then scored and saved. strangers: share of every batch that shows other people.
+    code_only: share of every batch that goes on practising step 1 while the rest does step 2: no
+    headset, no attention.
     code_adversary: [3]'s latent discriminator (decision 14). halved: [3]'s halving of rec and ssim
     (15). mask_by_area: decision 10's switch. window: taps of the ssim term's Gaussian, 31 as
     published, 11 for speed. published_range: [3]'s quirk (8).
@@ -46,6 +47,7 @@ class Stage:
     frozen: tuple = ()
     lr: float = 2e-5
     lr_end: float | None = None
+    momentum: float = 0.0
     batch_size: int = 50
     augment: float = 0.0
     flip: bool = False
@@ -70,6 +72,8 @@ class Stage:
             raise InputError(f"stage {self.name!r}: losses={{}}: nothing to learn from; give one")
         if self.images < 1 or self.batch_size < 2 or self.lr <= 0:
             raise InputError(f"stage {self.name!r}: wants images >= 1, batch_size >= 2, lr > 0")
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"stage {self.name!r}: momentum={self.momentum}: at least 0, below 1")
         if not (0 <= self.strangers < 1 and 0 <= self.code_only < 1):
             raise InputError(
                 f"stage {self.name!r}: strangers={self.strangers}, code_only={self.code_only}: "

@@ -18,6 +18,7 @@ from hmdlib.dataset import Batch, batches
 from hmdlib.networks import Deoccluder, Discriminator, LatentDiscriminator
 from hmdlib.published import load_3fabrec
 from hmdlib.training import Stage, train
+from hmdlib.whitening import whiten_code
 
 
 class Pictures:
@@ -157,6 +158,32 @@ def test_d_learns_at_half_the_rate():
     rates = {name: o.param_groups[0]["lr"] for name, o in players.optimisers.items()}
     assert rates == {"model": 4e-5, "discriminator": 2e-5}
     assert all(o.defaults["betas"] == (0.0, 0.999) for o in players.optimisers.values())
+
+
+def test_momentum_is_the_stage_s_and_none_by_default():
+    players = iteration.Players(tiny(), Discriminator(4, 64))
+    optimisers = players.optimisers
+    for momentum in (0.9, 0.0):
+        players.enter(Stage("s", 4, momentum=momentum))
+        assert optimisers["model"].param_groups[0]["betas"] == (momentum, 0.999)
+        assert optimisers["discriminator"].param_groups[0]["betas"] == (0.0, 0.999)
+    assert Stage("s", 4).momentum == 0
+    with pytest.raises(InputError, match="momentum=1"):
+        Stage("s", 4, momentum=1)
+
+
+def test_a_whitened_code_tells_pictures_apart_with_every_number_alike():
+    """Over the pictures that it was made from: mean 0, and the identity as covariance."""
+    model, pictures = tiny(), Pictures(128).images
+    before, after = whiten_code(model, pictures)
+    assert before < 0.2 and after > 0.8
+    with torch.no_grad():
+        code = model.train().encode(pictures)[0]
+    torch.testing.assert_close(code.mean(0), torch.zeros(9), atol=1e-3, rtol=0)
+    covariance = torch.cov(code.T)
+    assert covariance.diagonal().min() > 0.5 and covariance.diagonal().max() < 1.05
+    assert (covariance - covariance.diagonal().diag()).abs().max() < 0.25
+    assert networks.parameters_of(model) == networks.parameters_of(tiny())
 
 
 def test_frozen_parts_keep_weights_and_statistics():
