@@ -1,0 +1,41 @@
+"""Make the weights of `./run_all.sh generic --only 03` the ones that the project ships.
+
+    .venv/bin/python tools/ship_generic.py
+
+Writes results/reference/generic: the weights as float16, half as large (25 MB is the most that the
+repository takes), the curves of both trainings, and run.json with what was run, where and when.
+"""
+
+import shutil
+
+from hmdlib import ROOT, InputError, study
+from hmdlib.checkpoint import read_tensors, write_tensors
+from hmdlib.weights import sha256_of
+
+NOTEBOOK = "03_generic_pretraining"
+
+
+def main():
+    record = study.read_json(ROOT / "results/generic/run.json")
+    if record.get("notebooks", {}).get(NOTEBOOK, {}).get("status") != "finished":
+        raise InputError("results/generic: is not finished; ./run_all.sh generic --only 03 first")
+    trained = ROOT / "results/generic" / record["subject"] / NOTEBOOK
+    shipped = ROOT / "results/reference/generic"
+    tensors, facts = read_tensors(trained / "model.safetensors")
+    small = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    write_tensors(shipped / "model.safetensors", small, facts)
+    shutil.copy(trained / "history.csv", shipped / "history.csv")
+    shutil.copy(trained / "headset/history.csv", shipped / "history_headset.csv")
+    record["parameters"] = {NOTEBOOK: record["parameters"][NOTEBOOK]}
+    record["notebooks"] = {NOTEBOOK: record["notebooks"][NOTEBOOK]}
+    crowd = ROOT / "data/crops" / str(record["parameters"][NOTEBOOK]["image_size"])
+    record["data"] = {"faces_synthetic": study.read_json(crowd / "faces_synthetic/meta.json")}
+    record["weights"] = "float16; sha256 " + sha256_of(
+        (shipped / "model.safetensors").read_bytes()
+    )
+    study.write_json(shipped / "run.json", record)
+    print(f"{shipped.relative_to(ROOT)}: {(shipped / 'model.safetensors').stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
