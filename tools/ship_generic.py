@@ -30,9 +30,7 @@ def main():
     record["notebooks"] = {NOTEBOOK: record["notebooks"][NOTEBOOK]}
     crowd = ROOT / "data/crops" / str(record["parameters"][NOTEBOOK]["image_size"])
     record["data"] = {"faces_synthetic": study.read_json(crowd / "faces_synthetic/meta.json")}
-    record["weights"] = "float16; sha256 " + sha256_of(
-        (shipped / "model.safetensors").read_bytes()
-    )
+    record["weights"] = "float16; sha256 " + sha256_of((shipped / "model.safetensors").read_bytes())
     study.write_json(shipped / "run.json", record)
     print(f"{shipped.relative_to(ROOT)}: {(shipped / 'model.safetensors').stat().st_size} bytes")
 
