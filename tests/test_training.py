@@ -18,7 +18,6 @@ from hmdlib.dataset import Batch, batches
 from hmdlib.networks import Deoccluder, Discriminator, LatentDiscriminator
 from hmdlib.published import load_3fabrec
 from hmdlib.training import Stage, train
-from hmdlib.whitening import whiten_code
 
 
 class Pictures:
@@ -170,20 +169,6 @@ def test_momentum_is_the_stage_s_and_none_by_default():
     assert Stage("s", 4).momentum == 0
     with pytest.raises(InputError, match="momentum=1"):
         Stage("s", 4, momentum=1)
-
-
-def test_a_whitened_code_tells_pictures_apart_with_every_number_alike():
-    """Over the pictures that it was made from: mean 0, and the identity as covariance."""
-    model, pictures = tiny(), Pictures(128).images
-    before, after = whiten_code(model, pictures)
-    assert before < 0.2 and after > 0.8
-    with torch.no_grad():
-        code = model.train().encode(pictures)[0]
-    torch.testing.assert_close(code.mean(0), torch.zeros(9), atol=1e-3, rtol=0)
-    covariance = torch.cov(code.T)
-    assert covariance.diagonal().min() > 0.5 and covariance.diagonal().max() < 1.05
-    assert (covariance - covariance.diagonal().diag()).abs().max() < 0.25
-    assert networks.parameters_of(model) == networks.parameters_of(tiny())
 
 
 def test_frozen_parts_keep_weights_and_statistics():
