@@ -56,11 +56,15 @@ class Players:
                 group["lr"] = lr / 2 if name == "discriminator" else lr
 
     def enter(self, stage):
-        """Training mode, the stage's momentum, attention bypassed or not, frozen parts frozen."""
+        """Training mode; the stage's momentum, norms and frozen parts; attention bypassed or not."""
         for group in self.optimisers["model"].param_groups:
             group["betas"] = (stage.momentum, group["betas"][1])
         for module in self.modules.values():
             module.train()
+        if stage.fixed_norm:
+            for module in self.model.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.eval()
         self.model.bypass_attention = not stage.attention
         self.model.requires_grad_(True)
         for name in stage.frozen:

@@ -35,6 +35,9 @@ class Stage:
     average is then scored and saved. strangers: share of every batch that shows other people.
     code_only: share of every batch that goes on practising step 1 while the rest does step 2: no
     headset, no attention.
+    fixed_norm: the generator's batch norms go by their running statistics, as in use, and these
+    stand still. A batch's own statistics let features grow without end: a spike in one place is
+    divided away in training, and bursts into a bright patch in use, on a picture unlike the others.
     code_adversary: [3]'s latent discriminator (decision 14). halved: [3]'s halving of rec and ssim
     (15). mask_by_area: decision 10's switch. window: taps of the ssim term's Gaussian, 31 as
     published, 11 for speed. published_range: [3]'s quirk (8).
@@ -52,6 +55,7 @@ class Stage:
     augment: float = 0.0
     flip: bool = False
     ema: float = 0.0
+    fixed_norm: bool = False
     code_adversary: bool = False
     halved: bool = False
     mask_by_area: bool = False

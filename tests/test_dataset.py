@@ -308,6 +308,18 @@ def test_light_from_a_side_is_a_slope_of_the_logarithm():
     assert 1.2 < (across.abs().max() / np.log(1.35)) < 2 * 15 / 16  # between the pixels' middles
 
 
+def test_colours_change_by_factors_within_their_bounds():
+    grey = torch.full((500, 3, 2, 2), 0.4)
+    grey[..., 1] = 0.3
+    changed = augmentation._recolour(grey, torch.Generator().manual_seed(0), 1.0)
+    light = changed[..., 0].mean((1, 2)) / 0.4  # the middle moves by light and tint alone
+    assert 1.4 < light.max() < np.exp(0.62) and np.exp(-0.62) < light.min() < 1 / 1.4
+    contrast = (changed[..., 0] - changed[..., 1])[:, 0, 0] / 0.1 / (changed[:, 0, 0, 0] / 0.4)
+    assert 1.3 < contrast.max() < np.exp(0.35) * 1.2
+    tint = changed[:, 0, 0, 0] / changed[:, 2, 0, 0]
+    assert 1.15 < tint.max() < np.exp(0.24 * np.exp(0.35))  # contrast spreads the channels too
+
+
 def spot(points, size):
     """One bright spot a picture, at points (N, 2)."""
     y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")

@@ -1,5 +1,6 @@
 """Training: [3]'s iteration to the digit, stages as data, and runs that survive being killed."""
 
+import copy
 import csv
 import json
 import os
@@ -13,7 +14,7 @@ import pytest
 import torch
 from test_networks import published_state
 
-from hmdlib import InputError, checkpoint, history, iteration, networks, training
+from hmdlib import InputError, checkpoint, history, iteration, losses, networks, training
 from hmdlib.dataset import Batch, batches
 from hmdlib.networks import Deoccluder, Discriminator, LatentDiscriminator
 from hmdlib.published import load_3fabrec
@@ -169,6 +170,22 @@ def test_momentum_is_the_stage_s_and_none_by_default():
     assert Stage("s", 4).momentum == 0
     with pytest.raises(InputError, match="momentum=1"):
         Stage("s", 4, momentum=1)
+
+
+def test_fixed_norms_train_the_network_as_it_is_used():
+    players, batch = iteration.Players(tiny()), a_batch()
+    norm = players.model.decoder.seed[1]
+    for fixed in (True, False):
+        stage = Stage("s", 4, losses={"rec": 1}, batch_size=4, fixed_norm=fixed)
+        players.enter(stage)
+        known, weight = norm.running_mean.clone(), norm.weight.clone()
+        with torch.no_grad():
+            used = copy.deepcopy(players.model).eval()(batch.occluded)
+        said = iteration.train_step(players, batch, stage, 0)
+        told = losses.reconstruction_loss(used, batch.target)
+        assert torch.isclose(said["rec"], told, rtol=1e-4) == fixed
+        assert torch.equal(norm.running_mean, known) == fixed
+        assert not torch.equal(norm.weight, weight)  # the norms' own scales go on learning
 
 
 def test_frozen_parts_keep_weights_and_statistics():
