@@ -56,7 +56,7 @@ class Players:
                 group["lr"] = lr / 2 if name == "discriminator" else lr
 
     def enter(self, stage):
-        """Training mode; the stage's momentum, norms and frozen parts; attention bypassed or not."""
+        """Training mode; the stage's momentum, norms, frozen parts; attention bypassed or not."""
         for group in self.optimisers["model"].param_groups:
             group["betas"] = (stage.momentum, group["betas"][1])
         for module in self.modules.values():
