@@ -213,7 +213,7 @@ def overlay_map(images, maps, strength=0.6, colours="magma", low=0.0, high=1.0):
 
 
 def loss_curves(history, losses=None, smooth=1):
-    """One panel a loss against the steps, the stages as bands with their names.
+    """One panel a loss against the steps, the stages as numbered bands, named above the panels.
 
     history: DataFrame as training.train writes it: a column `step` (else the row number), perhaps
     `stage`, and one column a loss. losses: which columns; by default every other number.
@@ -236,18 +236,24 @@ def loss_curves(history, losses=None, smooth=1):
         if number >= len(losses) - across:
             axes.set_xlabel("step", fontsize=8, color=INK)
     figure.tight_layout()
+    if "stage" in history:
+        names = enumerate(history["stage"].unique(), 1)
+        named = "stages:   " + "   ".join(f"{number} {name}" for number, name in names)
+        high = figure.get_size_inches()[1]
+        figure.subplots_adjust(top=figure.subplotpars.top - 0.22 / high)
+        figure.text(0.01, 1 - 0.06 / high, named, va="top", fontsize=8, color=INK)
     return figure
 
 
 def _stage_bands(axes, history, steps):
-    """Every second stage shaded, and each named at the panel's top."""
+    """Every second stage shaded, each with its number at the panel's top (names do not fit)."""
     if "stage" not in history:
         return
-    for number, (stage, rows) in enumerate(history.groupby("stage", sort=False)):
+    for number, (_, rows) in enumerate(history.groupby("stage", sort=False), 1):
         first, last = steps[rows.index].min(), steps[rows.index].max()
-        if number % 2:
+        if number % 2 == 0:
             axes.axvspan(first, last, color="#f2f2f2", zorder=0)
-        axes.text((first + last) / 2, 0.97, stage, transform=axes.get_xaxis_transform(),
+        axes.text((first + last) / 2, 0.97, str(number), transform=axes.get_xaxis_transform(),
                   ha="center", va="top", fontsize=7, color="#888888")  # fmt: skip
 
 

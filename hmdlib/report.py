@@ -74,7 +74,8 @@ def verdict(places):
         verdict_box("PSNR, pasted back", rows, "composite", "frame", "psnr", " dB", 1),
     ]
     note = "<p class=quiet>On the session that no training has seen: the paper's model against the"
-    note += " baseline without attention. LPIPS: less is better.</p>"
+    note += " baseline without attention."
+    note += " LPIPS: less is better.</p>" if boxes[3] else "</p>"
     return f"<div class=boxes>{''.join(boxes)}</div>{note}"
 
 

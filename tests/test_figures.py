@@ -107,7 +107,8 @@ def test_curves_draw_every_loss_once_and_leave_the_bookkeeping_out():
     figure = figures.loss_curves(history)
     assert [axes.get_title() for axes in figure.axes] == ["rec"]
     assert figure.axes[0].lines[0].get_ydata().tolist() == [2.0, 1.0]
-    assert [text.get_text() for text in figure.axes[0].texts] == ["a", "b"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1", "2"]
+    assert figure.texts[0].get_text().split() == ["stages:", "1", "a", "2", "b"]
 
 
 def test_bars_are_as_long_as_their_numbers():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hmdlib import InputError, losses, networks
+from hmdlib import ROOT, InputError, losses, networks, video
 from hmdlib.checkpoint import read_facts, write_tensors
 from hmdlib.networks import Deoccluder, Discriminator, LatentDiscriminator, parameters_of
 from hmdlib.published import load_3fabrec, our_name
@@ -337,3 +337,20 @@ def test_a_mask_channel_starts_with_no_say(tmp_path):
     networks.start_from(model, tmp_path / "m.safetensors")
     images = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(model(images, torch.ones(1, 1, 64, 64)), small()(images))
+
+
+# --- the shipped weights -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("light", [(1, 1, 1), (0.5, 0.5, 0.5), (1, 0.5, 0.3), (0.6, 0.3, 0.2)])
+def test_shipped_weights_keep_their_range_in_dark_and_red_rooms(light):
+    """Weights trained without fixed norms reached 300 to 1,100 here: a bright patch in use."""
+    model = networks.load_weights(ROOT / "results/reference/generic/model.safetensors")
+    videos = sorted((ROOT / "data/videos/synthetic_7").glob("*.mp4"))
+    frames = [next(iter(video.read(path)))[0][:, 280:1000] for path in videos]  # a square each
+    pictures = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2) / 255
+    pictures = torch.nn.functional.interpolate(pictures, size=(128, 128), mode="area")
+    with torch.no_grad():
+        code, _ = model.encode(pictures * torch.tensor(light)[:, None, None])
+        features = model.decoder.imagine(code)
+    assert len(videos) == 7 and 2 < features.max() < 15

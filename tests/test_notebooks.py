@@ -50,6 +50,22 @@ def test_training_leaves_weights_and_a_falling_loss(smoke, name):
     assert history["rec"].iloc[-1] < history["rec"].iloc[0]
 
 
+def test_generic_training_goes_on_from_weights(smoke):
+    """As profile generic_on does: no autoencoder stage, only strangers under headsets."""
+    place = smoke.parents[2]
+    before = smoke / "03_generic_pretraining"
+    overrides = [(name, str(place / name)) for name in ("data", "videos")]
+    overrides += [("results", str(place / "on")), ("train", "true"), ("stages", "[]"),
+                  ("generic_weights", str(before / "model.safetensors"))]  # fmt: skip
+    running.run("smoke", overrides, only="03", say=print)
+    after = place / "on/smoke" / smoke.name / "03_generic_pretraining"
+    assert not (after / "history.csv").exists()
+    assert checkpoint.read_facts(after / "model.safetensors")["source"] == "trained here"
+    ways = [pd.read_csv(path / "headset/history.csv")["rec"] for path in (before, after)]
+    assert ways[1].iloc[0] < ways[0].iloc[0]  # it need not begin where the first began
+    assert study.read_json(after / "metrics.json")["reads"] == [str(before / "model.safetensors")]
+
+
 def test_table_1_has_each_method_output_and_region_once(smoke):
     table = pd.read_csv(smoke / "07_sota_comparison/table_1.csv")
     assert list(table.columns[: len(COLUMNS)]) == COLUMNS
