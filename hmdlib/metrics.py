@@ -17,8 +17,10 @@ hidden scores NaN there.
 import warnings
 from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 
 import hmdlib
 from hmdlib import InputError, weights
@@ -195,13 +197,38 @@ def _check(outputs, targets, hidden):
         )
 
 
+def interval(values, block=15, level=0.95, seed=0):
+    """How far the mean of a video's frames can be trusted: (low, high), by a block bootstrap.
+
+    Neighbouring frames show nearly the same picture, so drawing single frames anew would pretend to
+    know more than it does. Whole blocks of consecutive frames are drawn instead (Carlstein 1986).
+    values: (N,) in the order of time; NaN are left out. block: frames in a block, half a second of
+    video by default; fewer where N is small, so that there are at least eight. level: of
+    confidence, by percentiles of 10,000 draws. (nan, nan) for fewer than eight values.
+    """
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    if len(values) < 8:
+        return np.nan, np.nan
+    blocks = np.array_split(values, max(8, len(values) // block))
+    means = [part.mean() for part in blocks]
+    drawn = stats.bootstrap(
+        (means,), np.mean, n_resamples=10_000, confidence_level=level, method="percentile",
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+
+
 def summarise(frame_scores):
     """The table of one method: mean over pictures of every score, one row per output and region.
 
-    PSNR is the mean of the pictures' decibels, not the decibels of the mean error. The column
-    `images` counts the pictures; a score that no picture has is NaN ("not available").
+    PSNR is the mean of the pictures' decibels, not the decibels of the mean error; psnr_low and
+    psnr_high are its `interval`. The column `images` counts the pictures; a score that no picture
+    has is NaN ("not available").
     """
     groups = frame_scores.groupby(["output", "region"], sort=False)
     table = groups[COLUMNS].mean()
+    limits = [interval(rows.sort_values("image")["psnr"]) for _, rows in groups]
+    table[["psnr_low", "psnr_high"]] = limits
     table["images"] = groups["image"].nunique()
     return table.reset_index()

@@ -155,6 +155,30 @@ def test_the_table_has_a_row_per_output_and_region_and_averages_decibels(picture
     assert (table["images"] == 2).all()
 
 
+def test_interval_of_independent_values_is_the_textbook_s():
+    values = np.random.default_rng(0).normal(20, 3, 3000)
+    low, high = metrics.interval(values)
+    expected = 1.96 * 3 / np.sqrt(3000)
+    assert math.isclose((high - low) / 2, expected, rel_tol=0.2)
+    assert math.isclose((high + low) / 2, values.mean(), abs_tol=expected / 5)
+    assert metrics.interval(values) == (low, high)  # the same every time
+
+
+def test_interval_knows_that_a_repeated_frame_tells_nothing_new():
+    once = np.random.default_rng(1).normal(20, 3, 40)
+    low, high = metrics.interval(once, block=1)
+    slow_low, slow_high = metrics.interval(once.repeat(15))  # each frame stands still for a block
+    assert math.isclose(slow_high - slow_low, high - low, rel_tol=0.01)
+    apart = np.random.default_rng(2).permutation(once.repeat(15))
+    assert np.diff(metrics.interval(apart)) < 0.5 * (high - low)
+
+
+def test_interval_needs_eight_values_and_leaves_the_missing_out():
+    values = np.arange(8.0)
+    assert np.isnan(metrics.interval(values[:7])).all()
+    assert metrics.interval([*values, np.nan]) == metrics.interval(values)
+
+
 def test_hidden_pixels_are_the_same_raw_or_composite(pictures):
     table = metrics.summarise(metrics.evaluate(*pictures)).set_index(["output", "region"])
     raw, pasted = table.loc[("raw", "hidden")], table.loc[("composite", "hidden")]
