@@ -344,7 +344,7 @@ def test_a_mask_channel_starts_with_no_say(tmp_path):
 
 @pytest.mark.parametrize("light", [(1, 1, 1), (0.5, 0.5, 0.5), (1, 0.5, 0.3), (0.6, 0.3, 0.2)])
 def test_shipped_weights_keep_their_range_in_dark_and_red_rooms(light):
-    """Weights trained without fixed norms reached 300 to 1,100 here: a bright patch in use."""
+    """Weights trained without fixed norms reached 300 to 1,100 in the three darker lights."""
     model = networks.load_weights(ROOT / "results/reference/generic/model.safetensors")
     videos = sorted((ROOT / "data/videos/synthetic_7").glob("*.mp4"))
     frames = [next(iter(video.read(path)))[0][:, 280:1000] for path in videos]  # a square each
