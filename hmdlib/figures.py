@@ -10,6 +10,7 @@ import math
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 
 WIDTH = 9.6  # inches: the text column of a notebook page
@@ -125,6 +126,24 @@ def show_grid(images, titles=None, labels=None, columns=None, scale=None):
                 axes.text(-0.04, 0.5, labels[r], transform=axes.transAxes, ha="right",
                           va="center", fontsize=9, color=INK)  # fmt: skip
     return figure
+
+
+def around_eyes(images, landmarks, tall=0.6):
+    """Cut a band around the eyes out of each picture: the part that people look at first.
+
+    images: (N, 3, S, S). landmarks: (N, 68, 2) pixels. tall: the band's height over its width,
+    which is 1.8 times the widest pair of eyes, corner to corner, and one for all. Returns (N, 3, h,
+    w), moved inwards where a band would leave its picture.
+    """
+    points, side = landmarks[:, 36:48], images.shape[-1]
+    width = min(int(1.8 * (points[..., 0].amax(1) - points[..., 0].amin(1)).max()) + 4, side)
+    height = min(int(tall * width), side)
+    corners = (points.mean(1) - points.new_tensor([width, height]) / 2).round().long()
+    corners = corners.clamp(min=0).minimum(corners.new_tensor([side - width, side - height]))
+    return torch.stack([
+        image[:, y : y + height, x : x + width]
+        for image, (x, y) in zip(images, corners.tolist(), strict=True)
+    ])  # fmt: skip
 
 
 def strip(images, times=None, count=8, scale=None):

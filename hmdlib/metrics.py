@@ -6,12 +6,14 @@ The conventions behind every number (decision 21), to be stated beside every tab
 - SSIM on RGB, 11 x 11 Gaussian of sigma 1.5, data range 1, valid border, each colour apart;
 - LPIPS v0.1 with AlexNet, on [-1, 1] (0 = same);
 - GMSD (gradient magnitude similarity deviation, Xue et al. 2014; 0 = same), a perceptual metric
-that needs no weights; computed by piq.
+that needs no weights; computed by piq;
+- sharpness: how much fine detail there is for each unit in the truth (1 = as much; it does not ask
+whether the detail is right).
 
 Pictures are (N, 3, H, W) in [0, 1]; `hidden` is (N, 1, H, W), 1 = hidden. With region=hidden SSIM
 and LPIPS are the mean of their maps over the hidden pixels, PSNR uses the hidden pixels alone, and
 GMSD looks at the composite inside the bounding box of the hidden region. A picture with nothing
-hidden scores NaN there.
+hidden scores NaN there. The `ring` is the seam: a band on both sides of the hidden region's edge.
 """
 
 import warnings
@@ -20,6 +22,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from scipy import stats
 
 import hmdlib
@@ -27,7 +30,7 @@ from hmdlib import InputError, weights
 from hmdlib.losses import blur
 
 ALEXNET = "alexnet-owt-7be5be79.pth"
-COLUMNS = ["ssim", "psnr", "lpips", "gmsd"]
+COLUMNS = ["ssim", "psnr", "lpips", "gmsd", "sharpness"]
 
 
 def as_shown(images):
@@ -38,6 +41,17 @@ def as_shown(images):
 def composite(outputs, targets, hidden):
     """The output under the headset, the camera's pixels elsewhere. (N, 3, H, W)."""
     return outputs * hidden + targets * (1 - hidden)
+
+
+def ring(hidden, reach=None):
+    """The seam of a composite: all within `reach` pixels of the hidden region's edge, both sides.
+
+    hidden: (N, 1, H, W), 1 = hidden. reach: a fortieth of the height by default. (N, 1, H, W).
+    """
+    reach = reach or max(1, round(hidden.shape[-2] / 40))
+    window = {"kernel_size": 2 * reach + 1, "stride": 1, "padding": reach}
+    grown, kept = F.max_pool2d(hidden, **window), 1 - F.max_pool2d(1 - hidden, **window)
+    return grown - kept
 
 
 def psnr(outputs, targets, region=None):
@@ -104,6 +118,40 @@ def gmsd(outputs, targets, region=None):
     return scores
 
 
+def sharpness(outputs, targets, region=None):
+    """Fine detail in the output for each unit in the truth, per picture (N,): 1 = as much.
+
+    Detail is what a Gaussian of sigma 1.5 takes away; its root mean square over the region, in the
+    output over in the truth. Below 1 is blur, above 1 noise or edges that are not there.
+    """
+    energy = []
+    for images in (as_shown(outputs), as_shown(targets)):
+        detail = images[..., 5:-5, 5:-5] - blur(images, 11)
+        valid = None if region is None else region[..., 5:-5, 5:-5]
+        energy.append(_mean((detail**2).mean(dim=1, keepdim=True), valid))
+    return (energy[0] / energy[1]).sqrt()
+
+
+def spectrum(images, bins=24):
+    """How much there is of each fineness: power by spatial frequency, per picture (N, bins).
+
+    images: (N, 3, H, H), square. The mean squared Fourier amplitude of all colours over rings of
+    equal frequency, from 0 to 0.5 cycles a pixel; a Hann window takes the borders' jump away. A
+    natural picture falls by a power law; a blurred one falls faster.
+    """
+    side = images.shape[-1]
+    window = torch.hann_window(side, dtype=torch.float64)
+    shown = as_shown(images).cpu()
+    shown = (shown - shown.mean(dim=(2, 3), keepdim=True)) * window * window[:, None]
+    power = torch.fft.fft2(shown).abs().square().mean(dim=1).flatten(1)  # (N, H * H)
+    at = torch.fft.fftfreq(side, dtype=torch.float64)
+    ring_of = ((at**2 + at[:, None] ** 2).sqrt().flatten() * 2 * bins).long()  # corners beyond 0.5
+    inside = ring_of < bins
+    total = torch.zeros(len(images), bins, dtype=torch.float64)
+    total.index_add_(1, ring_of[inside], power[:, inside])
+    return total / torch.bincount(ring_of[inside], minlength=bins).clamp(min=1)
+
+
 def _mean(scores, region):
     """Mean of a map (N, 1, H, W) over each picture, or over its region's pixels. (N,)."""
     if region is None:
@@ -154,10 +202,10 @@ def lpips_note():
 
 
 def evaluate(outputs, targets, hidden, batch_size=32):
-    """Every score of every picture: raw output and composite, over the frame and the hidden region.
+    """Every score of every picture: raw output and composite, over frame, hidden region and ring.
 
-    Returns a DataFrame with the columns image, output (raw, composite), region (frame, hidden),
-    ssim, psnr, lpips, gmsd: four rows a picture. (PSNR, frame, composite) = (PSNR, hidden) - 10
+    Returns a DataFrame with the columns image, output (raw, composite), region (frame, hidden,
+    ring) and COLUMNS: six rows a picture. (PSNR, frame, composite) = (PSNR, hidden) - 10
     log10(hidden area). Raises InputError when the shapes differ or targets leave [0, 1].
     """
     _check(outputs, targets, hidden)
@@ -169,7 +217,7 @@ def evaluate(outputs, targets, hidden, batch_size=32):
         shown, mask = outputs[part].detach(), (hidden[part] > 0.5).to(outputs.dtype)
         pictures = {"raw": shown, "composite": composite(shown, targets[part], mask)}
         for output, picture in pictures.items():
-            for region, where in (("frame", None), ("hidden", mask)):
+            for region, where in (("frame", None), ("hidden", mask), ("ring", ring(mask))):
                 row = {
                     "image": range(start, start + len(shown)),
                     "output": output,
@@ -177,7 +225,7 @@ def evaluate(outputs, targets, hidden, batch_size=32):
                 }
                 scores = {
                     metric.__name__: metric(picture, targets[part], where).cpu().numpy()
-                    for metric in (ssim, psnr, lpips, gmsd)
+                    for metric in (ssim, psnr, lpips, gmsd, sharpness)
                 }
                 frames.append(pd.DataFrame({**row, **scores}))
     return pd.concat(frames).sort_values("image", kind="stable", ignore_index=True)
@@ -223,12 +271,28 @@ def summarise(frame_scores):
     """The table of one method: mean over pictures of every score, one row per output and region.
 
     PSNR is the mean of the pictures' decibels, not the decibels of the mean error; psnr_low and
-    psnr_high are its `interval`. The column `images` counts the pictures; a score that no picture
-    has is NaN ("not available").
+    psnr_high are its `interval`, and so for every score. The column `images` counts the pictures; a
+    score that no picture has is NaN ("not available").
     """
     groups = frame_scores.groupby(["output", "region"], sort=False)
     table = groups[COLUMNS].mean()
-    limits = [interval(rows.sort_values("image")["psnr"]) for _, rows in groups]
-    table[["psnr_low", "psnr_high"]] = limits
     table["images"] = groups["image"].nunique()
+    for column in COLUMNS:
+        limits = [interval(rows.sort_values("image")[column]) for _, rows in groups]
+        table[[f"{column}_low", f"{column}_high"]] = limits
     return table.reset_index()
+
+
+def paired(frame_scores, method, other, column="psnr", output="raw", region="frame"):
+    """By how much `method` lies above `other` on the same pictures: (mean, low, high), 95 %.
+
+    frame_scores: rows as `evaluate` gives them with a column `method`. Pairing takes away what is
+    hard for both, so that smaller differences can be told than from two means with an interval
+    each. (nan, nan, nan) where the score is not available.
+    """
+    rows = frame_scores[(frame_scores["output"] == output) & (frame_scores["region"] == region)]
+    by_image = rows.pivot_table(index="image", columns="method", values=column, dropna=False)
+    difference = (by_image[method] - by_image[other]).to_numpy()
+    if not np.isfinite(difference).any():
+        return (np.nan,) * 3
+    return float(np.nanmean(difference)), *interval(difference)

@@ -348,11 +348,11 @@ def load_weights(path, **expected):
     return model.eval()
 
 
-def start_from(model, path):
+def start_from(model, path, attention=True):
     """Begin a new model where an earlier step ended: step 1b from 1a, step 2 from 1b (Sec. III-C).
 
     Copies encoder and decoder from the weights file into `model`, and the attention too if it has
-    learnt there. A mask channel that the file does not have starts at zero weights.
+    learnt there and is wanted. A mask channel that the file does not have starts at zero weights.
     Raises InputError when image size, width or latent differ.
     """
     shared = ("image_size", "width", "latent")
@@ -366,7 +366,7 @@ def start_from(model, path):
         raise InputError(f"{path}: takes the mask as input; set mask_input=True or start elsewhere")
     model.encoder.load_state_dict(tensors)
     model.decoder.load_state_dict(earlier.decoder.state_dict())
-    if earlier.attention_has_learnt and model.attention is not None:
+    if attention and earlier.attention_has_learnt and model.attention is not None:
         model.attention.load_state_dict(earlier.attention.state_dict())
         model.attention_has_learnt = True
 

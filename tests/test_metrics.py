@@ -12,6 +12,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 import hmdlib
 from hmdlib import InputError, metrics
 
+OUTPUTS = ("raw", "composite")
+
 hmdlib.define_missing_torchvision_operators()
 lpips_package = pytest.importorskip("lpips")
 piq = pytest.importorskip("piq")
@@ -146,13 +148,56 @@ def test_composite_psnr_follows_from_hidden_psnr_and_area(pictures):
 def test_the_table_has_a_row_per_output_and_region_and_averages_decibels(pictures):
     scores = metrics.evaluate(*pictures, batch_size=1)
     assert list(scores.columns) == ["image", "output", "region", *metrics.COLUMNS]
-    assert len(scores) == 2 * 4
+    assert len(scores) == 2 * 6
     pd.testing.assert_frame_equal(scores, metrics.evaluate(*pictures), rtol=1e-5)
     table = metrics.summarise(scores).set_index(["output", "region"])
-    assert set(table.index) == {(o, r) for o in ("raw", "composite") for r in ("frame", "hidden")}
+    assert set(table.index) == {(o, r) for o in OUTPUTS for r in ("frame", "hidden", "ring")}
     expected = metrics.psnr(*pictures[:2]).mean().item()
     assert math.isclose(table.loc[("raw", "frame"), "psnr"], expected)
     assert (table["images"] == 2).all()
+
+
+def test_the_ring_is_the_seam_on_both_sides():
+    hidden = torch.zeros(1, 1, 80, 80)
+    hidden[..., 20:60, 30:50] = 1
+    seam = metrics.ring(hidden, reach=2)
+    assert seam.sum() == 44 * 24 - 36 * 16  # the grown rectangle less the shrunk one
+    assert (seam * hidden).sum() == 40 * 20 - 36 * 16
+    assert torch.equal(metrics.ring(hidden), seam)  # a fortieth of 80
+    assert not metrics.ring(torch.zeros(1, 1, 80, 80)).any()
+
+
+def test_sharpness_is_one_for_the_truth_half_for_half_the_contrast_and_falls_with_blur():
+    truth = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    one = torch.ones(2, dtype=torch.float64)
+    torch.testing.assert_close(metrics.sharpness(truth, truth), one)
+    half = 0.5 + 0.5 * (truth - 0.5)
+    torch.testing.assert_close(metrics.sharpness(half, truth), one / 2, rtol=0.01, atol=0)
+    soft = torch.nn.functional.avg_pool2d(truth, 3, 1, 1)
+    assert (metrics.sharpness(soft, truth) < 0.4).all()
+    left = torch.zeros(2, 1, 64, 64)
+    left[..., :32] = 1
+    mixed = torch.where(left > 0, truth, soft)
+    assert metrics.sharpness(mixed, truth, left).min() > metrics.sharpness(mixed, truth).max()
+
+
+def test_the_spectrum_of_a_wave_lies_at_its_frequency():
+    wave = 0.5 + 0.4 * torch.sin(2 * torch.pi * 0.25 * torch.arange(64.0))
+    power = metrics.spectrum(wave.expand(1, 3, 64, 64))
+    assert power.shape == (1, 24) and power[0].argmax() in (11, 12)  # 0.25 of 0.5 cycles a pixel
+    flat = metrics.spectrum(torch.full((1, 3, 64, 64), 0.3))
+    assert flat.max() < 1e-20
+
+
+def test_pairing_tells_a_small_difference_that_two_means_cannot():
+    rng = np.random.default_rng(0)
+    hard = rng.normal(25, 3, 240)  # some frames are hard for everybody
+    table = {"image": np.tile(np.arange(240), 2), "output": "raw", "region": "frame",
+             "method": np.repeat(["a", "b"], 240), "lpips": np.nan,
+             "psnr": np.r_[hard + 0.1 + rng.normal(0, 0.1, 240), hard]}  # fmt: skip
+    mean, low, high = metrics.paired(pd.DataFrame(table), "a", "b")
+    assert 0 < low < mean < high < 0.2 and math.isclose(mean, 0.1, abs_tol=0.03)
+    assert np.isnan(metrics.paired(pd.DataFrame(table), "a", "b", "lpips")).all()
 
 
 def test_interval_of_independent_values_is_the_textbook_s():

@@ -72,7 +72,7 @@ def test_table_1_has_each_method_output_and_region_once(smoke):
     assert set(table["method"]) == {"baseline", "paper", *HUMBLE}
     rows = table.set_index(["method", "output", "region"]).index
     expected = {(m, o, r) for m in set(table["method"]) for o in ("raw", "composite")
-                for r in ("frame", "hidden")}  # fmt: skip
+                for r in ("frame", "hidden", "ring")}  # fmt: skip
     assert set(rows) == expected and rows.is_unique
     assert table["psnr"].between(3, 60).all() and table["ssim"].between(-1, 1).all()
 
@@ -86,12 +86,39 @@ def test_table_1_is_the_mean_of_the_frames(smoke):
     pd.testing.assert_series_equal(again, table["psnr"].loc[again.index], rtol=1e-5)
 
 
+def test_table_2_has_each_model_with_intervals(smoke):
+    table = pd.read_csv(smoke / "06_loss_ablation/table_2.csv")
+    first = pd.read_csv(smoke / "07_sota_comparison/table_1.csv")
+    assert set(first.columns) <= set(table.columns)
+    assert set(table["method"]) == {"L_rec", "+ L_adv", "+ L_ssim", "+ L_mask"}
+    assert len(table) == 4 * 2 * 3
+    for score in ("psnr", "ssim", "gmsd", "sharpness"):
+        assert table[f"{score}_low"].le(table[score] + 1e-9).all()
+        assert table[f"{score}_high"].ge(table[score] - 1e-9).all()
+    switches = pd.read_csv(smoke / "06_loss_ablation/switches.csv")
+    assert set(switches["method"]) == {"+ L_mask", "mask by area"}
+
+
+def test_the_ablated_models_differ_in_nothing_but_their_losses(smoke):
+    models = smoke / "06_loss_ablation/models"
+    runs = {path.name: checkpoint.read_facts(path / "checkpoint.safetensors")["identity"]
+            for path in models.iterdir()}  # fmt: skip
+    assert {"L_rec_0", "L_adv_0", "L_ssim_0", "L_mask_0"} <= set(runs)
+    four = [runs[name] for name in ("L_rec_0", "L_adv_0", "L_ssim_0", "L_mask_0")]
+    for run in four:
+        (stage,) = run["stages"]
+        stage.pop("losses"), stage.pop("name")
+    assert all(run == four[0] for run in four)
+
+
 def test_composite_is_at_least_as_good_as_raw_over_the_frame(smoke):
     """It is right wherever nothing is hidden, so it can only gain; hidden pixels are the same."""
     table = pd.read_csv(smoke / "07_sota_comparison/table_1.csv")
     psnr = table.pivot(index=["method", "region"], columns="output", values="psnr")
     frame, hidden = psnr.xs("frame", level="region"), psnr.xs("hidden", level="region")
+    ring = psnr.xs("ring", level="region")
     assert (frame["composite"] >= frame["raw"]).all()
+    assert (ring["composite"] >= ring["raw"]).all()
     assert (hidden["composite"] - hidden["raw"]).abs().max() < 0.01
 
 
