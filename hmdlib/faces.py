@@ -32,6 +32,20 @@ def face_height(landmarks):
     return np.linalg.norm(landmarks[..., 8, :] - brows, axis=-1)
 
 
+def eye_openness(landmarks):
+    """Height of the eyes over their width, the mean of both: (..., 68, 2) -> (...).
+
+    Some 0.25 to 0.35 for open eyes, below 0.15 for closed ones, after the person and the detector
+    (the eye aspect ratio of Soukupova and Cech 2016).
+    """
+
+    def far(a, b):
+        return np.linalg.norm(landmarks[..., a, :] - landmarks[..., b, :], axis=-1)
+
+    ratios = [(far(e + 1, e + 5) + far(e + 2, e + 4)) / (2 * far(e, e + 3)) for e in (36, 42)]
+    return (ratios[0] + ratios[1]) / 2
+
+
 def heads(landmarks):
     """The head with its hair around each face: (T, 68, 2) -> (T, 4) left, top, right, bottom.
 

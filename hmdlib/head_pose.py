@@ -93,6 +93,15 @@ def fit(landmarks, rounds=3):
     return pose
 
 
+def yaw(landmarks):
+    """How far each head is turned aside, in degrees: (N, 68, 2) pixels -> (N,).
+
+    0 looks into the camera, positive towards the picture's right. Of a turn taken as nod, then yaw,
+    then tilt in the picture: how far the line from eye to eye leaves the picture's plane.
+    """
+    return np.degrees(np.arcsin(np.clip(-fit(landmarks).rotation[:, 2, 0], -1, 1)))
+
+
 def _affine_start(landmarks):
     """The affine camera by linear least squares, and the rotation and scale nearest to it."""
     points = np.concatenate([AVERAGE_FACE, np.ones((68, 1))], axis=1) * RIGIDITY[:, None]

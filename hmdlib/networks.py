@@ -7,6 +7,7 @@ every picture and ends in tanh. Both stay inside: outside this module pictures a
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from hmdlib import InputError
 from hmdlib.checkpoint import read_tensors, write_tensors
@@ -311,6 +312,18 @@ class LatentDiscriminator(nn.Module):
 def parameters_of(module):
     """The number of trainable numbers in a network."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def gflop(model):
+    """What one picture costs, forward, in billions of operations; a multiply-add counts as two."""
+    device, size = next(model.parameters()).device, model.architecture["image_size"]
+    images = torch.zeros(1, 3, size, size, device=device)
+    was_training = model.training
+    model.eval()  # a look must not move batch norm's statistics
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(images, images[:, :1])
+    model.train(was_training)
+    return counter.get_total_flops() / 1e9
 
 
 # ---- weights on disk --------------------------------------------------------------------------

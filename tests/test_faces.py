@@ -39,6 +39,15 @@ def walk(count, start=(100, 100), step=(1, 0), height=60):
 # Landmarks
 
 
+def test_eye_openness_is_height_over_width():
+    points = np.zeros((2, 68, 2), np.float32)
+    for first in (36, 42):  # corner, two above, corner, two below: 30 wide
+        points[:, first : first + 6, 0] = [0, 10, 20, 30, 20, 10]
+        points[0, first + 1 : first + 3, 1], points[0, first + 4 : first + 6, 1] = -4, 5
+    np.testing.assert_allclose(faces.eye_openness(points), [9 / 30, 0])
+    np.testing.assert_allclose(faces.eye_openness(points[:1] * 7), [9 / 30], rtol=1e-6)
+
+
 def test_the_mesh_points_are_as_symmetric_as_the_face():
     mesh = np.load(ROOT / "hmdlib/synthetic/canonical_face.npz")
     points = mesh["vertices"][faces.MEDIAPIPE_TO_68].mean(axis=1)  # (68, 3), x to its left

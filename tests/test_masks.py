@@ -47,6 +47,11 @@ def test_fit_finds_the_pose_that_made_the_landmarks():
     np.testing.assert_allclose(found.origin, pose.origin, atol=1e-3)
 
 
+def test_yaw_is_the_turn_aside_in_degrees_whatever_the_nod_and_tilt():
+    asked = [(0, 0, 0), (25, 0, 0), (-35, 10, 15), (12, -20, -15)]
+    np.testing.assert_allclose(head_pose.yaw(turned(asked)[0]), [0, 25, -35, 12], atol=0.02)
+
+
 def test_the_visor_hides_eyes_and_brows_with_a_margin_in_every_pose():
     landmarks, _ = turned(POSES)
     hidden = masks.headset(landmarks, 128)
