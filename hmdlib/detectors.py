@@ -139,17 +139,39 @@ class _MediaPipe:
 
     def _find(self, image, part):
         """Faces in the part left, top, right, bottom of a picture."""
-        import mediapipe
-
         left, top, right, bottom = part
-        piece = np.ascontiguousarray(image[top:bottom, left:right])
-        picture = mediapipe.Image(mediapipe.ImageFormat.SRGB, piece)
-        faces = _landmarker(self.path).detect(picture).face_landmarks
-        points = np.array([[(p.x, p.y) for p in face] for face in faces], np.float32)
-        if not len(points):
-            return NO_FACES
-        points = points * np.float32([right - left, bottom - top]) + np.float32([left, top])
-        return points[:, MEDIAPIPE_TO_68].mean(axis=2)  # (K, 478, 2) -> (K, 68, 2)
+        points = _meshes(self.path, image[top:bottom, left:right])
+        return mesh_to_68(points + np.float32([left, top])) if len(points) else NO_FACES
+
+
+def mesh_to_68(mesh):
+    """iBUG's 68 points from MediaPipe's 478: (N, 478, 2) -> (N, 68, 2)."""
+    return mesh[:, MEDIAPIPE_TO_68].mean(axis=2)
+
+
+def largest_mesh(images):
+    """MediaPipe's 478 points of the largest face of each picture, NaN where it finds none.
+
+    images: (N, H, W, 3) uint8. Returns (N, 478, 2) float32, pixels. Raises InputError where the
+    model file is not at hand.
+    """
+    path = weights.find(LANDMARKER)
+    largest = np.full((len(images), 478, 2), np.nan, np.float32)
+    for one, image in zip(largest, images, strict=True):
+        found = _meshes(path, image)
+        if len(found):
+            one[:] = found[np.ptp(found[..., 0], axis=1).argmax()]
+    return largest
+
+
+def _meshes(path, image):
+    """Every face that the landmarker at `path` sees: (K, 478, 2) pixels of the picture."""
+    import mediapipe
+
+    picture = mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(image))
+    found = _landmarker(path).detect(picture).face_landmarks
+    points = np.array([[(p.x, p.y) for p in face] for face in found], np.float32)
+    return points.reshape(-1, 478, 2) * np.float32([image.shape[1], image.shape[0]])
 
 
 def _squares(shape, divide):
