@@ -122,24 +122,31 @@ def flicker(frames, hidden):
     return _over(255 * (frames[1:] - frames[:-1]).abs(), hidden[1:] * hidden[:-1])
 
 
-def warping_error(frames, truth, hidden):
-    """How much the picture changes beyond its own movement, under both headsets, in grey levels.
+def movement(truth):
+    """The optical flow from each frame of a video to the next: (T - 1, 2, S, S), down and right.
 
-    The movement is the optical flow of the true video (iterative Lucas-Kanade, scikit-image): each
-    frame is laid back along it onto the frame before, and what then differs is flicker (Lai et al.
-    2018). Arguments as in `flicker`. Returns (T - 1,).
+    truth: (T, 3, S, S) in [0, 1]. In pixels; iterative Lucas-Kanade by scikit-image.
     """
-    differences = []
     grey = truth.mean(dim=1).numpy()
-    rows, columns = np.meshgrid(*map(np.arange, grey.shape[1:]), indexing="ij")
-    for before in range(len(frames) - 1):
-        down, right = optical_flow_ilk(grey[before], grey[before + 1], radius=5)
-        at = np.stack([rows + down, columns + right])
-        back = np.stack(
-            [warp(part, at, order=1, mode="edge") for part in frames[before + 1].numpy()]
-        )
-        differences.append(255 * (torch.from_numpy(back) - frames[before]).abs())
-    return _over(torch.stack(differences), hidden[1:] * hidden[:-1])
+    pairs = zip(grey, grey[1:], strict=False)
+    return np.stack([np.stack(optical_flow_ilk(a, b, radius=5)) for a, b in pairs])
+
+
+def warping_error(frames, flow, hidden):
+    """How much the picture changes beyond the true movement, under both headsets, in grey levels.
+
+    Each frame is laid back along the true video's `movement` onto the frame before; what then
+    differs is flicker (Lai et al. 2018). frames, hidden as in `flicker`; flow: (T - 1, 2, S, S).
+    Returns (T - 1,).
+    """
+    side = frames.shape[-1]
+    grid = np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"))
+    back = [
+        np.stack([warp(colour, grid + step, order=1, mode="edge") for colour in after.numpy()])
+        for after, step in zip(frames[1:], flow, strict=True)
+    ]
+    difference = 255 * (torch.from_numpy(np.stack(back)) - frames[:-1]).abs()
+    return _over(difference, hidden[1:] * hidden[:-1])
 
 
 def _over(difference, region):

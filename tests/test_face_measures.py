@@ -74,11 +74,14 @@ def test_a_still_picture_does_not_flicker_and_a_moving_one_does(sliding):
 
 def test_warping_error_forgives_movement_and_nothing_else(sliding):
     frames, hidden = sliding
-    moved = face_measures.warping_error(frames, frames, hidden)
+    flow = face_measures.movement(frames)
+    assert flow.shape == (5, 2, 64, 64)
+    np.testing.assert_allclose(np.median(flow, axis=(0, 2, 3)), [0, -2], atol=0.1)
+    moved = face_measures.warping_error(frames, flow, hidden)
     assert moved.shape == (5,)
     assert moved.max() < 0.35 * face_measures.flicker(frames, hidden).min()
     blinking = frames + 0.1 * (torch.arange(6) % 2)[:, None, None, None]
-    assert face_measures.warping_error(blinking, frames, hidden).min() > 20
+    assert face_measures.warping_error(blinking, flow, hidden).min() > 20
 
 
 def test_without_the_landmarker_all_is_not_available(monkeypatch):

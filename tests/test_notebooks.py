@@ -111,6 +111,19 @@ def test_the_ablated_models_differ_in_nothing_but_their_losses(smoke):
     assert all(run == four[0] for run in four)
 
 
+def test_eyes_and_time_measures_each_method_and_a_shuffled_film_is_worse(smoke):
+    place = smoke / "10_eyes_and_time"
+    table = pd.read_csv(place / "face_measures.csv").set_index("method")
+    steady = ["baseline", "paper", "mean face", "nearest frame", "truth"]
+    assert (table.loc[steady, "warping error"] > 0).all()
+    assert table.loc["always open", "blink agreement"] in (
+        0.5,
+        pytest.approx(float("nan"), nan_ok=True),
+    )
+    metrics = study.read_json(place / "metrics.json")
+    assert metrics["shuffled_warping_error"] > metrics["warping_error"]["paper"]
+
+
 def test_composite_is_at_least_as_good_as_raw_over_the_frame(smoke):
     """It is right wherever nothing is hidden, so it can only gain; hidden pixels are the same."""
     table = pd.read_csv(smoke / "07_sota_comparison/table_1.csv")
