@@ -322,7 +322,7 @@ def curves(x, lines, x_name="", y_name="", height=2.4):
         axes.plot(x, values, color=COLOURS[number % len(COLOURS)], linewidth=1.4, label=name)
     axes.set_xlabel(x_name, fontsize=8, color=INK)
     axes.set_ylabel(y_name, fontsize=8, color=INK)
-    if len(lines) > 1:
-        axes.legend(fontsize=8, frameon=False)
+    if len(lines) > 1:  # beside the curves, not over them
+        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.tight_layout()
     return figure

@@ -223,7 +223,9 @@ def test_smooth_damps_jitter_and_the_silhouette_stops_flickering():
 
 def test_the_silhouette_moves_smoothly_with_a_smooth_motion():
     changed = masks.headset(nod(), 128).diff(dim=0).abs().mean((1, 2, 3))
-    assert changed.max() < 0.0125  # of the picture from one frame to the next, at 60 degrees a second
+    assert (
+        changed.max() < 0.0125
+    )  # of the picture from one frame to the next, at 60 degrees a second
 
 
 def test_smooth_leaves_gaps_and_does_not_look_across_a_pause():
