@@ -6,7 +6,7 @@ import torch
 
 from hmdlib import InputError, head_pose, masks
 
-UNIT = 0.28  # inter-ocular distance over the crop's side where the head takes 75 % of its height
+UNIT = 0.224  # inter-ocular distance over the crop's side where the head takes 60 % of its height
 POSES = [(y, p, r) for y in (-35, 0, 35) for p in (-20, 0, 20) for r in (-15, 0, 15)]
 
 
@@ -60,10 +60,10 @@ def test_the_visor_hides_eyes_and_brows_with_a_margin_in_every_pose():
     assert not touches(hidden, landmarks[:, [8]], margin=0).any()  # the chin stays in sight
 
 
-def test_the_visor_hides_about_a_quarter_to_a_third_of_a_head_and_shoulders_crop():
+def test_the_visor_hides_about_a_sixth_to_a_fifth_of_a_head_and_shoulders_crop():
     share = masks.headset(turned(POSES)[0], 128).mean((1, 2, 3))
-    assert share.min() > 0.22 and share.max() < 0.33
-    assert 0.26 < share[POSES.index((0, 0, 0))] < 0.31
+    assert share.min() > 0.14 and share.max() < 0.21
+    assert 0.165 < share[POSES.index((0, 0, 0))] < 0.195
 
 
 def test_every_random_visor_hides_the_eyes():
@@ -223,9 +223,7 @@ def test_smooth_damps_jitter_and_the_silhouette_stops_flickering():
 
 def test_the_silhouette_moves_smoothly_with_a_smooth_motion():
     changed = masks.headset(nod(), 128).diff(dim=0).abs().mean((1, 2, 3))
-    assert (
-        changed.max() < 0.0125
-    )  # of the picture from one frame to the next, at 60 degrees a second
+    assert changed.max() < 0.01  # of the picture from one frame to the next, at 60 degrees a second
 
 
 def test_smooth_leaves_gaps_and_does_not_look_across_a_pause():
