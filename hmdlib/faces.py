@@ -21,7 +21,7 @@ MIRROR_68 = np.array([
 
 HEAD = 1.70  # head with hair over brow-to-chin, measured on real and rendered heads
 HEAD_WIDTH = 0.80  # of the head's height, with ears and hair
-SHARE = 0.75  # of the crop's side that the head's height takes (the authors': 0.70 to 0.88)
+SHARE = 0.60  # of the crop's side that the head's height takes: head and shoulders
 TIGHTEST_SHARE = 0.80  # ... where the picture itself is no larger
 ABOVE = 0.07  # of the side, free above the hair
 

@@ -51,7 +51,7 @@ def test_training_leaves_weights_and_a_falling_loss(smoke, name):
 
 
 def test_generic_training_goes_on_from_weights(smoke):
-    """As one who goes on from weights: no autoencoder stage, only strangers under headsets."""
+    """As profile generic_on does: no autoencoder stage, only strangers under headsets."""
     place = smoke.parents[2]
     before = smoke / "03_generic_pretraining"
     overrides = [(name, str(place / name)) for name in ("data", "videos")]
