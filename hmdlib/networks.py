@@ -337,7 +337,7 @@ def save_weights(path, model, **about):
     """
     kind = type(model).__name__
     facts = {"kind": kind, "architecture": model.architecture, **about}
-    if kind == "Deoccluder":
+    if isinstance(model, Deoccluder):
         facts["bypass_attention"] = model.bypass_attention
         facts["attention_has_learnt"] = model.attention_has_learnt
     write_tensors(path, model.state_dict(), facts)
@@ -350,7 +350,9 @@ def load_weights(path, **expected):
     raises InputError when the file holds another, and when it is no weights file of this package.
     """
     tensors, facts = read_tensors(path)
-    kinds = {"Deoccluder": Deoccluder, "Discriminator": Discriminator}
+    from hmdlib.ours import Ours  # built on this module: known by then, not before
+
+    kinds = {"Deoccluder": Deoccluder, "Discriminator": Discriminator, "Ours": Ours}
     if facts.get("kind") not in kinds:
         raise InputError(f"{path}: holds no model of this package; train again to write one")
     _agree(path, facts["architecture"], expected)

@@ -95,7 +95,7 @@ def choose(books, start, only):
         return books
     found = [book for book in books if book.name.startswith(wanted)]
     if not found:
-        numbers = ", ".join(book.name[:2] for book in books)
+        numbers = ", ".join(book.name.partition("_")[0] for book in books)
         option = "--only" if only else "--from"
         raise InputError(f"{option} {wanted}: there is no such notebook; choose from {numbers}")
     return found[:1] if only else books[books.index(found[0]) :]

@@ -135,7 +135,7 @@ class Notebook:
 def collect(notebooks_folder=None):
     """Every numbered notebook of the folder, in order. InputError when there is none."""
     notebooks_folder = Path(notebooks_folder or ROOT / "notebooks")
-    paths = sorted(notebooks_folder.glob("[0-9][0-9]_*.ipynb"))
+    paths = sorted(notebooks_folder.glob("[0-9][0-9]*_*.ipynb"))
     if not paths:
         raise InputError(f"{shown(notebooks_folder)}: holds no notebook named like 03_name.ipynb")
     return [read_notebook(path) for path in paths]

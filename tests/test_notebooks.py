@@ -8,7 +8,7 @@ import pytest
 
 from hmdlib import ROOT, checkpoint, running, study
 
-BOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+BOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]*_*.ipynb"))
 TRAINED = ["03_generic_pretraining", "04_personal_finetuning", "05_deocclusion_training/paper",
            "05_deocclusion_training/baseline"]  # fmt: skip
 HUMBLE = ["nearest frame", "mean face", "biharmonic"]
