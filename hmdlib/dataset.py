@@ -98,11 +98,15 @@ def split(sessions, unseen, held_back=0.1):
 
 @dataclass(frozen=True)
 class Batch:
-    """occluded, target: (N, 3, S, S) in [0, 1]; hidden: (N, 1, S, S), 1 = hidden."""
+    """occluded, target: (N, 3, S, S) in [0, 1]; hidden: (N, 1, S, S), 1 = hidden.
+
+    landmarks: (N, 68, 2) in pixels of these pictures, NaN without a face; for those who learn them.
+    """
 
     occluded: torch.Tensor
     target: torch.Tensor
     hidden: torch.Tensor
+    landmarks: torch.Tensor | None = None
 
 
 def batches(samples, batch_size, generator, augment=0.0, occluder=None, steps=None, flip=False,
@@ -130,12 +134,12 @@ def batches(samples, batch_size, generator, augment=0.0, occluder=None, steps=No
         if strength or flip:
             images, landmarks = _augment(images, landmarks, generator, strength, flip)
         if occluder is None:
-            yield Batch(images, images, torch.zeros_like(images[:, :1]))
+            yield Batch(images, images, torch.zeros_like(images[:, :1]), landmarks)
         else:
             whole = images[:uncovered]
             covered, hidden = occluder(images[uncovered:], landmarks[uncovered:], generator)
             hidden = torch.cat([torch.zeros_like(whole[:, :1]), hidden])
-            yield Batch(torch.cat([whole, covered]), images, hidden)
+            yield Batch(torch.cat([whole, covered]), images, hidden, landmarks)
 
 
 def _draw(samples, count, generator, device):

@@ -19,11 +19,14 @@ psnr_*: raw output on held-back pictures."""
 
 
 class History:
-    """The rows of history.csv, in memory and on disk; a resumed run goes on without doubles."""
+    """The rows of history.csv, in memory and on disk; a resumed run goes on without doubles.
 
-    def __init__(self, folder):
+    columns: what a row may hold, in this order; other trainings have other losses.
+    """
+
+    def __init__(self, folder, columns=COLUMNS):
         self.path = Path(folder) / "history.csv"
-        self.rows = []
+        self.columns, self.rows = columns, []
 
     def restore(self, step):
         """Read what an earlier run wrote up to `step` and drop what it wrote after."""
@@ -31,9 +34,9 @@ class History:
         if self.path.is_file():
             with open(self.path, newline="") as file:
                 rows = [row for row in csv.DictReader(file) if None not in row.values()]
-            self.rows = [_numbers(row) for row in rows if int(row["step"]) <= step]
+            self.rows = [self._numbers(row) for row in rows if int(row["step"]) <= step]
         partial = self.path.with_suffix(".tmp")
-        partial.write_text(_line(COLUMNS) + "".join(map(self._format, self.rows)))
+        partial.write_text(_line(self.columns) + "".join(map(self._format, self.rows)))
         os.replace(partial, self.path)
 
     def add(self, **row):
@@ -42,14 +45,21 @@ class History:
         with open(self.path, "a", newline="") as file:
             file.write(self._format(row))
 
-    @staticmethod
-    def _format(row):
-        values = (row.get(column, "") for column in COLUMNS)
+    def _format(self, row):
+        values = (row.get(column, "") for column in self.columns)
         return _line(f"{v:.6g}" if isinstance(v, float) else v for v in values)
+
+    def _numbers(self, row):
+        whole = {"step", "images"}
+        kept = {key: value for key, value in row.items() if key in self.columns and value != ""}
+        return {
+            key: value if key == "stage" else int(value) if key in whole else float(value)
+            for key, value in kept.items()
+        }
 
     def table(self):
         """All rows as a DataFrame with the columns of history.csv; what was not measured is NaN."""
-        return pd.DataFrame(self.rows, columns=COLUMNS)
+        return pd.DataFrame(self.rows, columns=self.columns)
 
     def last(self, column):
         """The newest value of a column, NaN where there is none yet."""
@@ -60,15 +70,6 @@ def _line(values):
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(values)
     return text.getvalue()
-
-
-def _numbers(row):
-    whole = {"step", "images"}
-    kept = {key: value for key, value in row.items() if key in COLUMNS and value != ""}
-    return {
-        key: value if key == "stage" else int(value) if key in whole else float(value)
-        for key, value in kept.items()
-    }
 
 
 def interactive():

@@ -2,7 +2,7 @@
 
 The paper lets everything under the headset come out of 99 numbers, averaged over the whole picture,
 and fuses what the encoder saw at one scale, with four fat convolutions (78 % of the arithmetic).
-Here the decoder meets the encoder at every scale, from 4 x 4 up: the coarse maps know where the jaw
+Here the decoder meets the encoder at every scale up to that one: the coarse maps know where the jaw
 is and how the light falls, and reach across the hole. Encoder and decoder stay the paper's, so that
 weights of step 1 serve as the start. Notebook 06c takes it apart.
 """
@@ -56,8 +56,9 @@ class Ours(Deoccluder):
         super().__init__(image_size, width, latent, attention=False, mask_input=True)
         self.architecture = {"image_size": image_size, "width": width, "latent": latent,
                              "every_scale": every_scale, "keeps": keeps}  # fmt: skip
-        channels = [8 * width, 4 * width, 2 * width] + [width] * (self.decoder.blocks - 2)
-        places = range(len(channels)) if every_scale else [self.decoder.fused_after]
+        channels = [8 * width, 4 * width, 2 * width, width, width]
+        last = self.decoder.fused_after  # finer maps are costly, and what is seen is kept anyway
+        places = range(last + 1) if every_scale else [last]
         self.attention = nn.ModuleDict({str(n): ScaleFusion(channels[n]) for n in places})
         self.edge = nn.ConvTranspose2d(width, 1, 4, 2, 1) if keeps else None
         if keeps:
@@ -72,12 +73,7 @@ class Ours(Deoccluder):
         if hidden is None:
             raise InputError("hidden=None: this model takes the mask as input; pass hidden=")
         encoder = self.encoder
-        features = encoder.stem[:3](torch.cat([mean_free(images), hidden], dim=1))
-        scales = [features]  # (N, width, S / 2, S / 2)
-        if len(encoder.stem) > 3:
-            features = encoder.stem[3](features)
-        else:
-            scales.clear()  # without a max-pool enc1 is at the same scale
+        features, scales = encoder.stem(torch.cat([mean_free(images), hidden], dim=1)), []
         for stage in (encoder.enc0, encoder.enc1, encoder.enc2, encoder.enc3, encoder.enc4):
             if stage is not None:
                 features = stage(features)
@@ -93,11 +89,11 @@ class Ours(Deoccluder):
         scales, images, hidden = seen
         decoder = self.decoder
         features = decoder.seed(decoder.seed_linear(code)[..., None, None])  # (N, 8 width, 4, 4)
-        for number, scale in enumerate(scales):
+        for number in range(decoder.blocks + 1):
             if number:
                 features = decoder.get_submodule(f"dec{number}")(features)
             if str(number) in self.attention and not self.bypass_attention:
-                features = self.attention[str(number)](scale, features)  # the decoder's n-th block
+                features = self.attention[str(number)](scales[number], features)
         with float32_region(features):
             features = features.float()
             drawn = with_mean(torch.tanh(decoder.head(features)))  # (N, 3, S, S)

@@ -216,7 +216,10 @@ def fit(value, parameter):
 
 
 def read_profile(name):
-    """A profile by name (profiles/NAME.yml) or path: (name, about, global, notebooks)."""
+    """A profile by name (profiles/NAME.yml) or path: (name, about, global, notebooks).
+
+    `like: NAME` begins with what that profile says; what this one says of a parameter wins.
+    """
     path = Path(name) if str(name).endswith((".yml", ".yaml")) else ROOT / f"profiles/{name}.yml"
     if not path.is_file():
         known = sorted(found.stem for found in (ROOT / "profiles").glob("*.yml"))
@@ -227,7 +230,7 @@ def read_profile(name):
         settings = yaml.load(path.read_text(), _Loader) or {}
     except yaml.YAMLError as error:
         raise InputError(f"{shown(path)}: is not YAML: {' '.join(str(error).split())}") from None
-    kinds = {"about": str, "global": dict, "notebooks": dict}
+    kinds = {"about": str, "global": dict, "notebooks": dict, "like": str}
     if not isinstance(settings, dict):
         raise InputError(f"{shown(path)}: is no profile; it needs {', '.join(kinds)}")
     for section, value in settings.items():
@@ -235,7 +238,13 @@ def read_profile(name):
             raise InputError(f"{shown(path)}: {section!r}: {nearest(section, kinds)}")
         if not isinstance(value, (kinds[section], type(None))):
             raise InputError(f"{shown(path)}: {section}: is no {kinds[section].__name__}")
-    about, shared, own = (settings.get(name) or kind() for name, kind in kinds.items())
+    about, shared, own, like = (settings.get(name) or kind() for name, kind in kinds.items())
+    if like == path.stem:
+        raise InputError(f"{shown(path)}: like: {like}: is itself; name another profile")
+    if like:
+        _, _, first, theirs = read_profile(like)
+        shared = first | shared
+        own = {name: (theirs.get(name) or {}) | (own.get(name) or {}) for name in {**theirs, **own}}
     return path.stem, about, shared, own
 
 

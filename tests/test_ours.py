@@ -35,8 +35,8 @@ def test_step_1_is_the_paper_s(pictures, generic):
         torch.testing.assert_close(ours(*pictures), model(*pictures))
 
 
-@pytest.mark.parametrize(("size", "scales"), [(64, 4), (128, 5), (256, 6)])
-def test_the_decoder_meets_the_encoder_at_every_scale(size, scales):
+@pytest.mark.parametrize(("size", "scales"), [(64, 4), (128, 4), (256, 5)])
+def test_the_decoder_meets_the_encoder_at_every_scale_up_to_the_paper_s(size, scales):
     model = Ours(size, 4, 9).eval()
     hidden = torch.zeros(1, 1, size, size)
     with torch.no_grad():
@@ -44,6 +44,7 @@ def test_the_decoder_meets_the_encoder_at_every_scale(size, scales):
         assert [len(one[0, 0]) for one in seen] == [4 * 2**n for n in range(scales)]
         drawn, share, _ = model(torch.rand(1, 3, size, size), hidden, return_maps=True)
     assert drawn.shape == (1, 3, size, size) and share.shape == hidden.shape
+    assert list(model.attention) == [str(number) for number in range(scales)]
     where_the_paper_fuses = Ours(size, 4, 9, every_scale=False).attention
     assert list(where_the_paper_fuses) == ["4" if size == 256 else "3"]
 

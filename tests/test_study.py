@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import hmdlib
-from hmdlib import InputError, __main__, batch, pages, provenance, report, running, study
+from hmdlib import ROOT, InputError, __main__, batch, pages, provenance, report, running, study
 
 OWN = 'profile: str = "x"\nsubject: str = "synthetic_1"\nresults: str = "results"\n'
 WRITE = "study.write_metrics(out, {'answer': answer})"
@@ -147,12 +147,31 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path):
     assert stage == {"lr": 2e-5, "end": 1500.0, "name": "e5", "date": "5e"}
 
 
-@pytest.mark.parametrize("name", ["smoke", "laptop", "gpu", "paper"])
+def test_a_profile_may_begin_as_another(tmp_path):
+    first, second = tmp_path / "first.yml", tmp_path / "second.yml"
+    first.write_text(
+        "about: a\nglobal: {seed: 1, size: 2}\nnotebooks: {04_x: {lr: 1, n: 2}, 05_y: }"
+    )
+    second.write_text(
+        f"like: {first}\nglobal: {{seed: 3}}\nnotebooks: {{04_x: {{n: 5}}, 06_z: {{k: 1}}}}"
+    )
+    name, about, shared, own = study.read_profile(second)
+    assert (name, about, shared) == ("second", "", {"seed": 3, "size": 2})
+    assert own == {"04_x": {"lr": 1, "n": 5}, "05_y": {}, "06_z": {"k": 1}}
+    first.write_text("like: first")
+    with pytest.raises(InputError, match="is itself"):
+        study.read_profile(first)
+
+
+PROFILES = sorted(path.stem for path in (ROOT / "profiles").glob("*.yml"))
+
+
+@pytest.mark.parametrize("name", PROFILES)
 def test_every_name_in_the_profiles_is_declared_by_the_notebooks(name):
     profile, about, shared, own = study.read_profile(name)
     given = study.hand_out(study.collect(), profile, shared, own)
     assert all(values["profile"] == name for values in given.values())
-    assert about and (name == "paper" or "minutes" in about)
+    assert about and (name == "paper" or "minutes" in about or "hour" in about)
 
 
 # --- running -------------------------------------------------------------------------------------

@@ -63,20 +63,23 @@ def adversarial_loss_generator(fake):
     return (1 - fake).square().mean()
 
 
-def generator_terms(output, target, hidden, fake, see):
+def generator_terms(output, target, hidden, fake, see=None):
     """Every term of the generator's objective by name, unweighted.
 
     output: as painted, not yet composited. fake: the discriminator's probabilities of it. see:
-    (images, layer names) -> list of features, as `vgg19.VGG19` does. The style is that of the
-    hidden pixels alone, on black; the total variation that of the composite.
+    (images, layer names) -> list of features, as `vgg19.VGG19` does; None leaves out the two terms
+    that need it. The style is that of the hidden pixels alone, on black; the total variation that
+    of the composite.
     """
     composite = output * hidden + target * (1 - hidden)
-    shown, wanted = (see(images, PERCEPTUAL_LAYERS) for images in (output, target))
-    style, wanted_style = (see(images * hidden, STYLE_LAYERS) for images in (output, target))
-    return {
+    terms = {
         "rec": reconstruction_loss(output, target, hidden),
         "adv": adversarial_loss_generator(fake),
-        "perceptual": perceptual_loss(shown, wanted),
-        "style": style_loss(style, wanted_style),
         "tv": total_variation_loss(composite),
     }
+    if see is not None:
+        shown, wanted = (see(images, PERCEPTUAL_LAYERS) for images in (output, target))
+        style, wanted_style = (see(images * hidden, STYLE_LAYERS) for images in (output, target))
+        terms["perceptual"] = perceptual_loss(shown, wanted)
+        terms["style"] = style_loss(style, wanted_style)
+    return terms

@@ -1,0 +1,129 @@
+"""Make the weights or the tables of a finished run the ones that the project ships.
+
+    ./run_all.sh generic --only 03 && ./run_all.sh generic_on --only 03
+    .venv/bin/python tools/ship.py generic
+
+    ./run_all.sh laptop && ./run_all.sh laptop --only 06c -p train_generic true
+    .venv/bin/python tools/ship.py ours
+
+    ./run_all.sh peers --only 01 && ./run_all.sh peers --only 06b
+    .venv/bin/python tools/ship.py peers
+
+    ./run_all.sh laptop
+    .venv/bin/python tools/ship.py tables
+
+Writes results/reference/<what>: the weights as float16, half as large, the curves of the trainings,
+and run.json with what was run, where and when. The generic weights were trained in two parts; their
+run.json is the second's and holds the first's as `begun_from`. `tables` records the laptop run:
+its tables, run.json, and small copies of its figures (of the synthetic person only).
+"""
+
+import shutil
+import sys
+
+from PIL import Image
+
+from hmdlib import ROOT, InputError, study
+from hmdlib.checkpoint import read_tensors, write_tensors
+from hmdlib.weights import sha256_of
+
+REFERENCE = ROOT / "results/reference"
+
+RECORDED = {
+    "06_loss_ablation": ["table_2.csv", "verdicts.csv", "figure_5.png", "eyes.png", "spectrum.png"],
+    "06b_peers": ["metrics.json"],
+    "06c_ours": ["metrics.json", "figure.png", "eyes.png"],
+    "07_sota_comparison": ["table_1.csv", "verdicts.csv", "cost.csv", "by_pose_and_eyes.csv",
+                           "figure_4.png", "eyes.png", "methods.png"],
+    "10_eyes_and_time": ["face_measures.csv", "slit.png"],
+}  # fmt: skip
+"""Notebook -> what is kept of it in results/reference/laptop."""
+
+
+def record_of(profile, notebook):
+    """A finished run's record, that notebook's part of it, and the folder that it wrote."""
+    record = study.read_json(ROOT / "results" / profile / "run.json")
+    if record.get("notebooks", {}).get(notebook, {}).get("status") != "finished":
+        number = notebook.partition("_")[0]
+        raise InputError(
+            f"results/{profile}: not finished; ./run_all.sh {profile} --only {number} first"
+        )
+    for part in ("parameters", "notebooks"):
+        record[part] = {notebook: record[part][notebook]}
+    crowd = ROOT / "data/crops" / str(record["parameters"][notebook]["image_size"])
+    record["data"] = {"faces_synthetic": study.read_json(crowd / "faces_synthetic/meta.json")}
+    return record, ROOT / "results" / profile / record["subject"] / notebook
+
+
+def ship(weights, target):
+    """Write the weights to results/reference/<target> as float16; returns what run.json says."""
+    tensors, facts = read_tensors(weights)
+    small = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    path = REFERENCE / target
+    write_tensors(path, small, facts)
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes")
+    return "float16; sha256 " + sha256_of(path.read_bytes())
+
+
+def ship_generic():
+    """The autoencoder and the attention (notebook 03)."""
+    first, begun = record_of("generic", "03_generic_pretraining")
+    record, trained = record_of("generic_on", "03_generic_pretraining")
+    record["weights"] = ship(trained / "model.safetensors", "generic/model.safetensors")
+    record["begun_from"] = first
+    shipped = REFERENCE / "generic"
+    shutil.copy(begun / "history.csv", shipped / "history.csv")
+    shutil.copy(begun / "headset/history.csv", shipped / "history_headset.csv")
+    shutil.copy(trained / "headset/history.csv", shipped / "history_headset_on.csv")
+    study.write_json(shipped / "run.json", record)
+
+
+def ship_ours():
+    """Our model's practice on strangers (notebook 06c)."""
+    record, trained = record_of("laptop", "06c_ours")
+    record["weights"] = ship(trained / "generic/model.safetensors", "ours/model.safetensors")
+    shutil.copy(trained / "generic/history.csv", REFERENCE / "ours/history.csv")
+    study.write_json(REFERENCE / "ours/run.json", record)
+
+
+def ship_peers():
+    """LaFIn and the gated network, generic (notebook 06b)."""
+    record, trained = record_of("peers", "06b_peers")
+    record["weights"] = {
+        kind: ship(trained / f"{kind}_generic/model.safetensors", f"peers/{kind}.safetensors")
+        for kind in ("lafin", "gated")
+    }
+    for curves in trained.glob("*_generic*/**/history.csv"):
+        name = "_".join(curves.relative_to(trained).parent.parts)
+        shutil.copy(curves, REFERENCE / f"peers/history_{name}.csv")
+    study.write_json(REFERENCE / "peers/run.json", record)
+
+
+def record_tables():
+    """The laptop run on the shipped person: tables and figures, a file a notebook and name."""
+    record = study.read_json(ROOT / "results/laptop/run.json")
+    if record.get("subject") != "synthetic_7":
+        raise InputError("results/laptop: is not of synthetic_7; only the person that is shipped")
+    for notebook, names in RECORDED.items():
+        _, folder = record_of("laptop", notebook)
+        for name in names:
+            target = REFERENCE / "laptop" / f"{notebook.partition('_')[0]}_{name}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.suffix == ".png":
+                picture = Image.open(folder / name).convert("RGB")
+                picture.thumbnail((900, 900))
+                picture.quantize(128).save(target, optimize=True)
+            else:
+                shutil.copy(folder / name, target)
+    study.write_json(REFERENCE / "laptop/run.json", record)
+
+
+if __name__ == "__main__":
+    known = {"generic": ship_generic, "ours": ship_ours, "peers": ship_peers,
+             "tables": record_tables}  # fmt: skip
+    if len(sys.argv) != 2 or sys.argv[1] not in known:
+        sys.exit(f"usage: ship.py {'|'.join(known)}")
+    try:
+        known[sys.argv[1]]()
+    except InputError as error:
+        sys.exit(str(error))
