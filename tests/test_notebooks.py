@@ -107,14 +107,14 @@ def test_a_method_without_its_weights_is_not_available_and_never_guessed(smoke):
 
 
 def test_the_recorded_run_has_the_tables_that_the_study_writes(smoke):
-    """results/reference/laptop holds the same methods, rows and columns, with other numbers."""
+    """results/reference/laptop holds the same columns and no method that is gone."""
     for recorded in sorted((ROOT / "results/reference/laptop").glob("*.csv")):
         number, _, name = recorded.name.partition("_")
         (book,) = [book.stem for book in BOOKS if book.stem.startswith(f"{number}_")]
         old, new = pd.read_csv(recorded), pd.read_csv(smoke / book / name)
         assert list(old.columns) == list(new.columns), recorded.name
         if "method" in old:
-            assert set(old["method"]) == set(new["method"]), recorded.name
+            assert set(old["method"]) <= set(new["method"]), recorded.name
 
 
 def test_ours_costs_less_than_the_paper_s_model_and_each_step_was_measured(smoke):
