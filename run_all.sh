@@ -11,6 +11,7 @@ profiles/PROFILE.yml, and writes results/PROFILE/index.html. A finished notebook
 code and inputs have not changed is not run again: after an interruption, give the same command.
 
   PROFILE          smoke (5 minutes), laptop (30 minutes on two cores; the default),
+                   full (every experiment; hours on two cores),
                    gpu (30 minutes on one GPU), paper (the published schedule; days),
                    or the path of a profile of your own
   -p NAME VALUE    set a parameter in every notebook that has it, for example -p subject anna

@@ -64,7 +64,7 @@ def verdict(places):
     rows = {}
     for row in read_csv(tables[-1]):
         for method in ("paper", "baseline"):
-            if row["method"].startswith(method):
+            if row["method"] == method:
                 rows.setdefault((method, row["output"], row["region"]), row)
     boxes = [
         verdict_box("PSNR over the frame", rows, "raw", "frame", "psnr", " dB", 1),

@@ -440,6 +440,7 @@ def test_what_is_compiled_on_the_way_is_no_change_of_the_code(tmp_path):
 def test_verdict_compares_the_paper_with_the_baseline(tmp_path):
     (tmp_path / "table_1.csv").write_text(
         "method,output,region,ssim,psnr,lpips\n"
+        '"paper, short",raw,frame,0.5,15.0,\n'
         "baseline,raw,frame,0.7,20.04,\n"
         "paper,raw,frame,0.91,28.11,\n"
     )
