@@ -1,123 +1,128 @@
-"""Beyond the paper: one fusion at every scale, light ones, and a picture that keeps what is seen.
+"""Beyond the paper: a small network that continues what is seen into the hole.
 
-The paper lets everything under the headset come out of 99 numbers, averaged over the whole picture,
-and fuses what the encoder saw at one scale, with four fat convolutions (78 % of the arithmetic).
-Here the decoder meets the encoder at every scale up to that one: the coarse maps know where the jaw
-is and how the light falls, and reach across the hole. Encoder and decoder stay the paper's, so that
-weights of step 1 serve as the start. Notebook 06c takes it apart.
+The paper draws what is under the headset from 99 numbers, averaged over the whole picture, and
+looks at what the encoder saw at one scale, 4 pixels coarse, with four fat convolutions (78 % of the
+arithmetic). But most of what goes wrong there is at borders, where the hair ends and the head ends,
+and borders go on beside the headset, in their place. So here encoder and decoder meet at every
+scale, the finest 2 pixels coarse, as in a U-Net; and what is seen is kept. Notebook 06c takes it
+apart.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from hmdlib import InputError
-from hmdlib.networks import Deoccluder, float32_region, load_weights, mean_free, with_mean
+from hmdlib.networks import float32_region, load_weights, mean_free, with_mean
+
+CHANNELS = (0.5, 1.5, 3, 5, 5)
+"""Of each scale, fine to coarse, in base widths. 128 x 128 has four scales: sides 64, 32, 16, 8."""
+
+SCALES = {64: 3, 128: 4, 256: 5}
+"""Image size -> how many scales: from half of its side down to 8 places."""
 
 
-class ScaleFusion(nn.Module):
-    """Weigh what is seen against what is imagined, as Eq. 1, and add what the two say together.
+class Block(nn.Module):
+    """The features, and what two 3x3 convolutions add to them: nothing at first.
 
-    forward: seen, imagined (N, c, h, w) -> (N, c, h, w). One look around in each channel apart,
-    then products of channels in one place: 6 c^2 + 18 c multiplications a place, where the paper's
-    module has 648 c^2. Starts near the decoder's side, without the addition.
+    No norms: a batch's own statistics let features grow without end (see training.Stage), and a
+    sum that begins as the identity learns without them.
     """
 
     def __init__(self, channels):
         super().__init__()
-        both = 2 * channels
-        self.look = nn.Conv2d(both, both, 3, 1, 1, groups=both)
-        self.maps = nn.Conv2d(both, both, 1)
-        self.together = nn.Conv2d(both, channels, 1)
-        with torch.no_grad():
-            self.maps.bias.copy_(torch.tensor([-2.0, 2.0]).repeat_interleave(channels))
-            self.together.weight.zero_()
-            self.together.bias.zero_()
+        self.conv1 = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
 
-    def forward(self, seen, imagined):
-        both = torch.relu(self.look(torch.cat([seen, imagined], dim=1)))  # (N, 2c, h, w)
-        trust_seen, trust_imagined = torch.sigmoid(self.maps(both)).chunk(2, dim=1)
-        return seen * trust_seen + imagined * trust_imagined + self.together(both)
+    def forward(self, features):
+        return features + self.conv2(torch.relu(self.conv1(features)))
 
 
-class Ours(Deoccluder):
+class Ours(nn.Module):
     """A de-occluder that is told where the headset is and draws there, and only there.
 
-    image_size, width, latent: as the paper's Deoccluder, whose encoder and decoder these are.
-    every_scale: False fuses only where the paper does. keeps: False leaves the decoder's whole
-    picture; True keeps the camera's pixels beside the headset up to a soft edge, whose width is
-    learnt.
+    image_size: 64, 128 or 256. width: the base width of the paper's model beside it. every_scale:
+    False shows the decoder the coarsest maps alone, and nothing of the finer ones. keeps: False
+    leaves the whole picture as drawn; True keeps the camera's pixels beside the headset up to a
+    soft edge, whose width is learnt.
 
-    forward: images (N, 3, S, S) in [0, 1] and hidden (N, 1, S, S) -> reconstruction (N, 3, S, S).
-    With return_maps also the share of each pixel that is drawn, (N, 1, S, S) (None where all is).
-    bypass_attention = True is step 1, as in the paper: everything through the code.
+    forward: images (N, 3, S, S) in [0, 1] and hidden (N, 1, S, S) -> reconstruction (N, 3, S, S),
+    not clipped. With return_maps also the share of each pixel that is drawn, (N, 1, S, S) (None
+    where all is), and None. What the headset looks like has no influence: it is erased first.
     """
 
-    def __init__(self, image_size=128, width=32, latent=99, every_scale=True, keeps=True):
-        super().__init__(image_size, width, latent, attention=False, mask_input=True)
-        self.architecture = {"image_size": image_size, "width": width, "latent": latent,
+    attention = None  # the loop asks every network; here each meeting is a 1x1 convolution
+
+    def __init__(self, image_size=128, width=32, every_scale=True, keeps=True):
+        super().__init__()
+        if image_size not in SCALES:
+            raise InputError(f"image_size={image_size}: choose one of {sorted(SCALES)}")
+        self.architecture = {"image_size": image_size, "width": width,
                              "every_scale": every_scale, "keeps": keeps}  # fmt: skip
-        channels = [8 * width, 4 * width, 2 * width, width, width]
-        last = self.decoder.fused_after  # finer maps are costly, and what is seen is kept anyway
-        places = range(last + 1) if every_scale else [last]
-        self.attention = nn.ModuleDict({str(n): ScaleFusion(channels[n]) for n in places})
-        self.edge = nn.ConvTranspose2d(width, 1, 4, 2, 1) if keeps else None
-        if keeps:
-            nn.init.constant_(self.edge.bias, -4.0)  # at first nearly nothing beside the headset
+        c = [int(share * width) for share in CHANNELS[: SCALES[image_size]]]
+        steps = list(zip(c, c[1:], strict=False))
+        self.stem = nn.Conv2d(16, c[0], 3, 1, 1)
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, 2, 1) for fine, coarse in steps)
+        self.look = nn.ModuleList(Block(each) for each in c[1:])
+        self.again = Block(c[-1])  # two at the coarsest, where a step reaches across the hole
+        self.whole = nn.Linear(c[-1], c[-1])
+        self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in steps)
+        both = 2 if every_scale else 1
+        self.meet = nn.ModuleList(nn.Conv2d(both * each, each, 1) for each in c[:-1])
+        self.draw = nn.ModuleList(Block(each) for each in c[1:-1])  # the finest: too dear for one
+        self.head = nn.Conv2d(c[0], 16, 3, 1, 1)
+        with torch.no_grad():
+            self.head.bias[12:] = -4.0  # of the edge: at first nearly nothing beside the headset
 
     def encode(self, images, hidden=None):
-        """-> code (N, latent) and what decode needs: features of each scale, coarse to fine; the
-        input and the mask."""
+        """-> code (N, c), the mean of the coarsest maps; and what decode needs: the maps of each
+        scale, fine to coarse, the input and the mask."""
         size = self.architecture["image_size"]
         if images.shape[1:] != (3, size, size):
             raise InputError(f"images of shape {tuple(images.shape)}: wants (N, 3, {size}, {size})")
         if hidden is None:
             raise InputError("hidden=None: this model takes the mask as input; pass hidden=")
-        encoder = self.encoder
-        features, scales = encoder.stem(torch.cat([mean_free(images), hidden], dim=1)), []
-        for stage in (encoder.enc0, encoder.enc1, encoder.enc2, encoder.enc3, encoder.enc4):
-            if stage is not None:
-                features = stage(features)
-                scales.append(features)
-        with float32_region(features):
-            code = encoder.bottleneck(features.float().mean(dim=(2, 3)))
-        return code, (scales[::-1], images, hidden)
+        erased = torch.cat([mean_free(images) * (1 - hidden), hidden], dim=1)  # (N, 4, S, S)
+        scales = [torch.relu(self.stem(F.pixel_unshuffle(erased, 2)))]  # (N, c, S/2, S/2)
+        for down, look in zip(self.down, self.look, strict=True):
+            scales.append(look(torch.relu(down(scales[-1]))))
+        scales[-1] = self.again(scales[-1])  # (N, c, 8, 8)
+        return scales[-1].mean(dim=(2, 3)), (scales, images, hidden)
 
     def decode(self, code, seen, code_only=0):
         """-> reconstruction, the drawn share (or None), None: as the paper's model returns them."""
         if code_only:
             raise InputError(f"code_only={code_only}: this model has no batch in two halves; use 0")
         scales, images, hidden = seen
-        decoder = self.decoder
-        features = decoder.seed(decoder.seed_linear(code)[..., None, None])  # (N, 8 width, 4, 4)
-        for number in range(decoder.blocks + 1):
-            if number:
-                features = decoder.get_submodule(f"dec{number}")(features)
-            if str(number) in self.attention and not self.bypass_attention:
-                features = self.attention[str(number)](scales[number], features)
+        features = scales[-1] + self.whole(code)[..., None, None]
+        for n in reversed(range(len(self.meet))):
+            features = F.interpolate(self.up[n](features), scale_factor=2, mode="nearest")
+            if self.architecture["every_scale"]:
+                features = torch.cat([scales[n], features], dim=1)
+            features = torch.relu(self.meet[n](features))
+            if n:
+                features = self.draw[n - 1](features)
         with float32_region(features):
-            features = features.float()
-            drawn = with_mean(torch.tanh(decoder.head(features)))  # (N, 3, S, S)
-            if self.edge is None or self.bypass_attention:
-                return drawn, None, None
-            share = torch.maximum(hidden, torch.sigmoid(self.edge(features)))  # (N, 1, S, S)
+            drawn, edge = F.pixel_shuffle(self.head(features.float()), 2).split([3, 1], dim=1)
+        drawn = with_mean(drawn)
+        if not self.architecture["keeps"]:
+            return drawn, None, None
+        share = torch.maximum(hidden, torch.sigmoid(edge))  # (N, 1, S, S)
         return images + share * (drawn - images), share, None
+
+    def forward(self, images, hidden=None, return_maps=False):
+        reconstruction, *maps = self.decode(*self.encode(images, hidden))
+        return (reconstruction, *maps) if return_maps else reconstruction
 
 
 def start_from(model, path):
-    """Begin an Ours where the paper's step 1 (or an earlier Ours) ended.
+    """Begin an Ours with another's weights, which may keep or draw what is seen.
 
-    Copies encoder and decoder, and the fusions from an Ours; the mask's channel starts at zero
-    weights where the file has none. Raises InputError when image size, width or latent differ.
+    Raises InputError when the file holds another kind of model, or another image size, width or
+    choice of scales.
     """
-    shared = ("image_size", "width", "latent")
+    shared = ("image_size", "width", "every_scale")
     earlier = load_weights(path, **{key: model.architecture[key] for key in shared})
-    tensors = earlier.state_dict()
-    kernel, wanted = tensors["encoder.stem.0.weight"], model.encoder.stem[0].weight
-    extra = torch.zeros_like(wanted[:, kernel.shape[1] :])
-    tensors["encoder.stem.0.weight"] = torch.cat([kernel, extra], dim=1)
-    parts = ("encoder.", "decoder.") + (("attention.", "edge.") if type(earlier) is Ours else ())
-    own = model.state_dict()
-    model.load_state_dict(
-        own | {k: v for k, v in tensors.items() if k.startswith(parts) and k in own}
-    )
-    model.attention_has_learnt = earlier.attention_has_learnt and type(earlier) is Ours
+    model.load_state_dict(earlier.state_dict())

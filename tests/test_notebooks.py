@@ -120,7 +120,8 @@ def test_the_recorded_run_has_the_tables_that_the_study_writes(smoke):
 def test_ours_costs_less_than_the_paper_s_model_and_each_step_was_measured(smoke):
     metrics = study.read_json(smoke / "06c_ours/metrics.json")
     assert metrics["gflop"]["ours"] < 0.5 * metrics["gflop"]["paper"]
-    assert list(metrics["steps"]) == ["one scale"]
+    assert list(metrics["steps"]) == ["coarsest alone"]
+    assert sum(metrics["error_shares"].values()) == pytest.approx(1)
     assert set(metrics["oracles"]) == {"as drawn", "best shift", "best colour"}
     assert metrics["oracles"]["best shift"] >= metrics["oracles"]["as drawn"]
 
