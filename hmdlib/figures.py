@@ -315,10 +315,15 @@ def scatter(groups, x_name="", y_name="", height=3.2):
 
 
 def curves(x, lines, x_name="", y_name="", height=2.4):
-    """Several lines over one axis, named in a legend: {name: values}, each as long as x."""
+    """Several lines over one axis, named in a legend: {name: values}, each as long as x.
+
+    A line without a number keeps its colour free and is not named.
+    """
     figure = _canvas(WIDTH, height)
     axes = _plain(figure.add_subplot())
     for number, (name, values) in enumerate(lines.items()):
+        if not np.isfinite(values).any():
+            continue
         axes.plot(x, values, color=COLOURS[number % len(COLOURS)], linewidth=1.4, label=name)
     axes.set_xlabel(x_name, fontsize=8, color=INK)
     axes.set_ylabel(y_name, fontsize=8, color=INK)

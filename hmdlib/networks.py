@@ -160,19 +160,20 @@ class AttentionFusion(nn.Module):
     and the hair, which no 99-number code can hold. Two maps say, channel by channel, whom to trust
     where.
 
-    width: the channels m of the features that it weights (decision 3). activation of the maps:
-    "sigmoid", "softmax" over the pair, or "none" (decision 4). start: "usual", or "decoder", which
+    width: the channels of the features that it weights. m: of the convolutions inside, 4m, 4m, 8m;
+    None takes the width (decision 3). activation of the maps: "sigmoid", "softmax" over the pair, or "none" (decision 4). start: "usual", or "decoder", which
     trusts the decoder alone at first, so that step 2 begins where step 1 ended (decision 6).
     """
 
-    def __init__(self, width=64, activation="sigmoid", start="usual"):
+    def __init__(self, width=64, activation="sigmoid", start="usual", m=None):
         super().__init__()
         if activation not in ("sigmoid", "softmax", "none"):
             raise InputError(f"activation={activation!r}: choose sigmoid, softmax or none")
         if start not in ("usual", "decoder"):
             raise InputError(f"attention_start={start!r}: choose usual or decoder")
         self.activation = activation
-        steps = [2 * width, 4 * width, 4 * width, 8 * width, 2 * width]
+        m = m or width
+        steps = [2 * width, 4 * m, 4 * m, 8 * m, 2 * width]
         convs = [nn.Conv2d(a, b, 3, 1, 1) for a, b in zip(steps, steps[1:], strict=False)]
         relu = [layer for conv in convs[:-1] for layer in (conv, nn.ReLU())]
         self.maps = nn.Sequential(*relu, convs[-1])
@@ -208,7 +209,7 @@ class Deoccluder(nn.Module):
 
     image_size: 256 (the paper), 128, or 64 for tests. width: base width, 64 in the paper. latent:
     numbers in the bottleneck. attention: False builds the baseline, [3] alone. activation,
-    attention_start: see AttentionFusion. mask_input: the mask as a fourth input channel (decision
+    attention_start, m: see AttentionFusion. mask_input: the mask as a fourth input channel (decision
     16).
 
     `bypass_attention = True` is step 1: F_fused = F_dec, so all must pass the bottleneck (decision
@@ -217,15 +218,17 @@ class Deoccluder(nn.Module):
     """
 
     def __init__(self, image_size=256, width=64, latent=99, attention=True,
-                 activation="sigmoid", attention_start="usual", mask_input=False):  # fmt: skip
+                 activation="sigmoid", attention_start="usual", mask_input=False,
+                 m=None):  # fmt: skip
         super().__init__()
         _check(image_size)
         self.architecture = {"image_size": image_size, "width": width, "latent": latent,
                              "attention": attention, "activation": activation,
-                             "mask_input": mask_input}  # fmt: skip
+                             "mask_input": mask_input, "m": m}  # fmt: skip
         self.encoder = Encoder(image_size, width, latent, channels=4 if mask_input else 3)
         self.decoder = Decoder(image_size, width, latent)
-        self.attention = AttentionFusion(width, activation, attention_start) if attention else None
+        fusion = AttentionFusion(width, activation, attention_start, m) if attention else None
+        self.attention = fusion
         self.bypass_attention = False
         self.attention_has_learnt = False
 

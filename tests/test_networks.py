@@ -109,6 +109,18 @@ def test_the_bypassed_model_is_the_baseline():
     assert model(images, return_maps=True)[1:] == (None, None)
 
 
+def test_m_is_the_width_inside_the_attention_alone():
+    """4m, 4m, 8m channels between what it looks at and the two maps (decision 3)."""
+    width, m = 8, 4
+    fusion = networks.AttentionFusion(width, m=m)
+    taps = 9 * (2 * width * 4 * m + 4 * m * 4 * m + 4 * m * 8 * m + 8 * m * 2 * width)
+    assert parameters_of(fusion) == taps + 4 * m + 4 * m + 8 * m + 2 * width
+    assert small().architecture["m"] is None
+    assert parameters_of(small(m=4)) < parameters_of(small()) == parameters_of(small(m=8))
+    fused, *maps = fusion(*torch.rand(2, 1, width, 5, 5))
+    assert {tuple(each.shape) for each in (fused, *maps)} == {(1, width, 5, 5)}
+
+
 def test_no_gradient_reaches_a_bypassed_attention():
     model = small()
     model.bypass_attention = True
