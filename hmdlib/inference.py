@@ -124,7 +124,7 @@ def deocclude_video(model, source, out, headset=None, box=None, detector="auto",
     the mask as input and the headset is a real one.
     """
     model = model if isinstance(model, torch.nn.Module) else networks.load_weights(model)
-    if headset is None and model.architecture.get("mask_input"):
+    if headset is None and model.wants_mask:
         raise hmdlib.InputError("headset=None: this model wants the mask, which nobody knows here")
     model = model.to(hmdlib.device(device))
     info = video.probe(source)

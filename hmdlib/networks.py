@@ -229,6 +229,7 @@ class Deoccluder(nn.Module):
         self.decoder = Decoder(image_size, width, latent)
         fusion = AttentionFusion(width, activation, attention_start, m) if attention else None
         self.attention = fusion
+        self.wants_mask = mask_input
         self.bypass_attention = False
         self.attention_has_learnt = False
 
@@ -248,7 +249,7 @@ class Deoccluder(nn.Module):
         if images.shape[1:] != (3, size, size):
             raise InputError(f"images of shape {tuple(images.shape)}: wants (N, 3, {size}, {size})")
         images = mean_free(images)
-        if self.architecture["mask_input"]:
+        if self.wants_mask:
             if hidden is None:
                 raise InputError("hidden=None: this model takes the mask as input; pass hidden=")
             images = torch.cat([images, hidden], dim=1)

@@ -54,6 +54,7 @@ class Ours(nn.Module):
     """
 
     attention = None  # the loop asks every network; here each meeting is a 1x1 convolution
+    wants_mask = True
 
     def __init__(self, image_size=128, width=32, every_scale=True, keeps=True):
         super().__init__()

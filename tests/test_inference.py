@@ -9,15 +9,16 @@ import torch
 from test_masks import turned
 
 from hmdlib import InputError, __main__, inference, masks, networks, video
+from hmdlib.ours import Ours
 from hmdlib.store import Session
 
 
 class Negative(torch.nn.Module):
     """Stands in for a trained model: what it draws is easy to tell from what it saw."""
 
-    def __init__(self, image_size=64, **architecture):
+    def __init__(self, image_size=64, wants_mask=False):
         super().__init__()
-        self.architecture = {"image_size": image_size, **architecture}
+        self.architecture, self.wants_mask = {"image_size": image_size}, wants_mask
         self.normalise = torch.nn.BatchNorm2d(3)
 
     def forward(self, images, hidden=None):
@@ -168,8 +169,9 @@ def test_what_cannot_work_is_refused(clip, tmp_path):
     np.savez(clip.with_suffix(".truth.npz"), landmarks=np.full((20, 68, 2), np.nan, np.float32))
     with pytest.raises(InputError, match=r"no face found.*give box=\(x, y, side\)"):
         inference.deocclude_video(Negative(), clip, tmp_path / "out.mp4")
-    with pytest.raises(InputError, match="wants the mask"):
-        inference.deocclude_video(Negative(mask_input=True), clip, tmp_path / "out.mp4")
+    for model in (Negative(wants_mask=True), Ours(64, 8)):
+        with pytest.raises(InputError, match="wants the mask"):
+            inference.deocclude_video(model, clip, tmp_path / "out.mp4")
     with pytest.raises(InputError, match="there is no such file"):
         inference.deocclude_video(Negative(), tmp_path / "none.mp4", tmp_path / "out.mp4")
     assert not list(tmp_path.glob("out*"))
