@@ -161,8 +161,9 @@ class AttentionFusion(nn.Module):
     where.
 
     width: the channels of the features that it weights. m: of the convolutions inside, 4m, 4m, 8m;
-    None takes the width (decision 3). activation of the maps: "sigmoid", "softmax" over the pair, or "none" (decision 4). start: "usual", or "decoder", which
-    trusts the decoder alone at first, so that step 2 begins where step 1 ended (decision 6).
+    None takes the width (decision 3). activation of the maps: "sigmoid", "softmax" over the pair,
+    or "none" (decision 4). start: "usual", or "decoder", which trusts the decoder alone at first,
+    so that step 2 begins where step 1 ended (decision 6).
     """
 
     def __init__(self, width=64, activation="sigmoid", start="usual", m=None):
@@ -209,8 +210,8 @@ class Deoccluder(nn.Module):
 
     image_size: 256 (the paper), 128, or 64 for tests. width: base width, 64 in the paper. latent:
     numbers in the bottleneck. attention: False builds the baseline, [3] alone. activation,
-    attention_start, m: see AttentionFusion. mask_input: the mask as a fourth input channel (decision
-    16).
+    attention_start, m: see AttentionFusion. mask_input: the mask as a fourth input channel
+    (decision 16).
 
     `bypass_attention = True` is step 1: F_fused = F_dec, so all must pass the bottleneck (decision
     5). `attention_has_learnt` tells weights whose attention was trained from those that carry its
