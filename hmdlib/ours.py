@@ -2,10 +2,10 @@
 
 The paper draws what is under the headset from 99 numbers, averaged over the whole picture, and
 looks at what the encoder saw at one scale, 4 pixels coarse, with four fat convolutions (78 % of the
-arithmetic). But most of what goes wrong there is at borders, where the hair ends and the head ends,
-and borders go on beside the headset, in their place. So here encoder and decoder meet at every
-scale, the finest 2 pixels coarse, as in a U-Net; and what is seen is kept. Notebook 06c takes it
-apart.
+arithmetic). But the largest part of what goes wrong there lies beyond the face, where the hair ends
+and the head ends, and such borders go on beside the headset, in their place. So here encoder and
+decoder meet at every scale, the finest 2 pixels coarse, as in a U-Net; and what is seen is kept.
+Notebook 06c takes it apart.
 """
 
 import torch

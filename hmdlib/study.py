@@ -41,11 +41,12 @@ def write_metrics(folder, metrics, reads=()):
 
     metrics: names to numbers, text or nested dicts; numpy scalars become numbers, NaN becomes null.
     reads: files or folders outside the study that went in (a face collection, say): when they
-    change, the notebook counts as unfinished.
+    change, the notebook counts as unfinished. Kept as paths from the repository's root where they
+    lie inside it, so that a recorded run names no machine's folders.
     """
     record = {"results_version": RESULTS_VERSION, **metrics}
     if reads:
-        record["reads"] = [str(path) for path in reads]
+        record["reads"] = [str(shown(path)) for path in reads]
     return write_json(Path(folder) / "metrics.json", record)
 
 

@@ -255,6 +255,14 @@ def test_finished_means_same_work_same_inputs_and_all_files(tmp_path):
     assert not running.is_finished(place, {**state, "reads": running.reads(place)}, KEYS)
 
 
+def test_a_record_names_no_folder_of_the_machine(tmp_path):
+    study.write_metrics(tmp_path, {}, reads=[ROOT / "data/README.md", "/elsewhere/faces"])
+    record = study.read_json(tmp_path / "metrics.json")
+    assert record["reads"] == ["data/README.md", "/elsewhere/faces"]
+    shipped = sorted((ROOT / "results/reference").rglob("*.json"))
+    assert shipped and not [file for file in shipped if '"/' in file.read_text()]
+
+
 def test_an_interrupted_notebook_keeps_its_checkpoints_and_another_work_starts_empty(tmp_path):
     place = tmp_path / "04_one"
     finish(place, KEYS)
