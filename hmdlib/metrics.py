@@ -17,7 +17,7 @@ hidden scores NaN there. The `ring` is the seam: a band on both sides of the hid
 """
 
 import warnings
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -54,13 +54,64 @@ def ring(hidden, reach=None):
     return grown - kept
 
 
+class _Pair:
+    """Pictures beside their truth, and the maps of their differences, each computed once."""
+
+    def __init__(self, outputs, targets):
+        self.output, self.target = as_shown(outputs), as_shown(targets)
+
+    @cached_property
+    def squares(self):
+        """Squared error, the mean of the colours: (N, 1, H, W)."""
+        return ((self.output - self.target) ** 2).mean(dim=1, keepdim=True)
+
+    @cached_property
+    def means(self):
+        """The local means of both: each (N, 3, H - 10, W - 10), as all maps below."""
+        return blur(self.output, 11), blur(self.target, 11)
+
+    @cached_property
+    def similarity(self):
+        """SSIM's map, the mean of the colours."""
+        (a, b), (mean_a, mean_b) = (self.output, self.target), self.means
+        product, squares_a, squares_b = (blur(moment, 11) for moment in (a * b, a * a, b * b))
+        c1, c2 = 0.01**2, 0.03**2
+        luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+        variances = squares_a - mean_a**2 + squares_b - mean_b**2
+        structure = (2 * (product - mean_a * mean_b) + c2) / (variances + c2)
+        return (luminance * structure).mean(dim=1, keepdim=True)
+
+    @cached_property
+    def details(self):
+        """The energy of what the blur takes away, of both."""
+        inner = (images[..., 5:-5, 5:-5] for images in (self.output, self.target))
+        return [
+            ((fine - mean) ** 2).mean(dim=1, keepdim=True)
+            for fine, mean in zip(inner, self.means, strict=True)
+        ]
+
+    def psnr(self, region=None):
+        return -10 * torch.log10(_mean(self.squares, region))
+
+    def ssim(self, region=None):
+        return _mean(self.similarity, _inner(region))
+
+    def sharpness(self, region=None):
+        ours, theirs = (_mean(energy, _inner(region)) for energy in self.details)
+        return (ours / theirs).sqrt()
+
+
+def _inner(region):
+    """The region on the map that a blur of 11 taps leaves."""
+    return None if region is None else region[..., 5:-5, 5:-5]
+
+
 def psnr(outputs, targets, region=None):
     """Peak signal-to-noise ratio in dB, per picture (N,), float64; infinite for equal pictures.
 
     10 log10(255^2 / mean squared error of the uint8 RGB values), over the frame or the region.
     """
-    squares = ((as_shown(outputs) - as_shown(targets)) ** 2).mean(dim=1, keepdim=True)
-    return -10 * torch.log10(_mean(squares, region))
+    return _Pair(outputs, targets).psnr(region)
 
 
 def ssim(outputs, targets, region=None):
@@ -69,16 +120,7 @@ def ssim(outputs, targets, region=None):
     Equals skimage's structural_similarity(gaussian_weights=True, sigma=1.5, win_size=11,
     use_sample_covariance=False, data_range=1, channel_axis=...) on uint8-rounded pictures.
     """
-    a, b = as_shown(outputs), as_shown(targets)
-    mean_a, mean_b, product, squares_a, squares_b = (
-        blur(moment, 11) for moment in (a, b, a * b, a * a, b * b)
-    )
-    c1, c2 = 0.01**2, 0.03**2
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    variances = squares_a - mean_a**2 + squares_b - mean_b**2
-    structure = (2 * (product - mean_a * mean_b) + c2) / (variances + c2)
-    valid = None if region is None else region[..., 5:-5, 5:-5]
-    return _mean((luminance * structure).mean(dim=1, keepdim=True), valid)
+    return _Pair(outputs, targets).ssim(region)
 
 
 def lpips(outputs, targets, region=None):
@@ -124,12 +166,7 @@ def sharpness(outputs, targets, region=None):
     Detail is what a Gaussian of sigma 1.5 takes away; its root mean square over the region, in the
     output over in the truth. Below 1 is blur, above 1 noise or edges that are not there.
     """
-    energy = []
-    for images in (as_shown(outputs), as_shown(targets)):
-        detail = images[..., 5:-5, 5:-5] - blur(images, 11)
-        valid = None if region is None else region[..., 5:-5, 5:-5]
-        energy.append(_mean((detail**2).mean(dim=1, keepdim=True), valid))
-    return (energy[0] / energy[1]).sqrt()
+    return _Pair(outputs, targets).sharpness(region)
 
 
 def spectrum(images, bins=24):
@@ -216,17 +253,23 @@ def evaluate(outputs, targets, hidden, batch_size=32):
         part = slice(start, start + batch_size)
         shown, mask = outputs[part].detach(), (hidden[part] > 0.5).to(outputs.dtype)
         pictures = {"raw": shown, "composite": composite(shown, targets[part], mask)}
+        regions = {"frame": None, "hidden": mask, "ring": ring(mask)}
         for output, picture in pictures.items():
-            for region, where in (("frame", None), ("hidden", mask), ("ring", ring(mask))):
+            pair = _Pair(picture, targets[part])
+            for region, where in regions.items():
                 row = {
                     "image": range(start, start + len(shown)),
                     "output": output,
                     "region": region,
                 }
                 scores = {
-                    metric.__name__: metric(picture, targets[part], where).cpu().numpy()
-                    for metric in (ssim, psnr, lpips, gmsd, sharpness)
+                    "ssim": pair.ssim(where),
+                    "psnr": pair.psnr(where),
+                    "lpips": lpips(picture, targets[part], where),
+                    "gmsd": gmsd(picture, targets[part], where),
+                    "sharpness": pair.sharpness(where),
                 }
+                scores = {name: score.cpu().numpy() for name, score in scores.items()}
                 frames.append(pd.DataFrame({**row, **scores}))
     return pd.concat(frames).sort_values("image", kind="stable", ignore_index=True)
 
