@@ -76,7 +76,7 @@ def make_crops(path, folder, image_size=128, detector="auto", tracking="fixed", 
         return open_session(folder)
     every = max(1, math.ceil(info.frames_estimate / max_frames)) if max_frames else 1
     store.refuse_full_disk(folder, info.frames_estimate // every, image_size)
-    found = _find_faces(path, finder, every, info)
+    found, share = _find_faces(path, finder, every, info)
     landmarks = faces.follow(found, path)
     _refuse_small(path, landmarks)
     boxes = faces.crop_box(landmarks, info.width, info.height, tracking, info.fps / every)
@@ -96,7 +96,7 @@ def make_crops(path, folder, image_size=128, detector="auto", tracking="fixed", 
         "every": every,
         "detector_note": finder.note,
         "dropped": {"no face": lost, "face leaves the crop": int((~usable).sum()) - lost},
-        "notes": _notes(landmarks, boxes, image_size, tracking, info, len(found) * every),
+        "notes": _notes(landmarks, boxes, image_size, tracking, share),
     }
     with store.Writer(folder, image_size, meta) as crops:
         for index, (image, time) in enumerate(video.read(path, every)):
@@ -126,23 +126,25 @@ def _key(path, finder, image_size, tracking, max_frames):
 
 
 def _find_faces(path, finder, every, info, together=8):
-    """All faces of each every-th frame, as a list of (K, 68, 2)."""
+    """All faces of each every-th frame, as a list of (K, 68, 2), and the share that was read."""
     found, waiting = [], []
     total = math.ceil(info.frames_estimate / every) or None
-    for image, _ in tqdm(video.read(path, every), path.name, total, disable=None, leave=False):
+    last = 0.0
+    for image, time in tqdm(video.read(path, every), path.name, total, disable=None, leave=False):
+        last = time
         waiting.append(image)
         if len(waiting) == together or every > 1:  # a sidecar counts frames one by one
             found += finder(np.stack(waiting), len(found) * every)
             waiting = []
     if waiting:
         found += finder(np.stack(waiting), len(found) * every)
-    if len(found) * every < info.frames_estimate / 2:
+    share = info.share_read(len(found) * every, last)
+    if share < 0.5:
         raise InputError(
-            f"{path}: only {len(found) * every} of {info.frames_estimate} frames can be decoded; "
-            "the file is truncated: copy it again"
+            f"{path}: only {share:.0%} of it can be decoded; the file is truncated: copy it again"
         )
     _refuse_few(path, len(found), len(found))
-    return found
+    return found, share
 
 
 def _refuse_few(path, usable, read):
@@ -162,7 +164,7 @@ def _refuse_small(path, landmarks):
         )
 
 
-def _notes(landmarks, boxes, image_size, tracking, info, frames):
+def _notes(landmarks, boxes, image_size, tracking, read):
     """What a person should know about these crops though they could be made: a list of lines."""
     notes = []
     side, face = np.median(boxes[:, 2]), np.nanmedian(faces.face_height(landmarks))
@@ -174,8 +176,6 @@ def _notes(landmarks, boxes, image_size, tracking, info, frames):
         notes.append(
             f"the crop is {side:.0f} pixels wide in the video and is enlarged to {image_size}"
         )
-    if frames < 0.98 * info.frames_estimate - 1:
-        notes.append(
-            f"{frames} of {info.frames_estimate} frames could be decoded; the rest is damaged"
-        )
+    if read < 0.97:
+        notes.append(f"{read:.0%} of the video could be decoded; the rest is damaged")
     return notes

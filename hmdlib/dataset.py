@@ -15,6 +15,7 @@ from hmdlib.store import Session, open_session, open_subject
 __all__ = [
     "Batch", "Samples", "Session", "Split", "augment", "batches", "make_collection", "make_crops",
     "open_collection", "open_session", "open_subject", "prepare_subject", "split", "videos_of",
+    "with_landmarks",
 ]  # fmt: skip
 
 
@@ -53,6 +54,17 @@ class Samples:
         landmarks = torch.from_numpy(np.stack([points for _, points in pairs]))
         images = images.permute(0, 3, 1, 2).float().div_(255)  # (N, 3, S, S)
         return images.contiguous(), landmarks.to(device)
+
+
+def with_landmarks(samples, name):
+    """The samples in which a face was found: only they can wear a headset and teach landmarks.
+
+    name: of these samples, for the InputError that is raised when none is left.
+    """
+    there = [np.isfinite(samples.sessions[s].landmarks[i]).all() for s, i in samples.indices]
+    if not any(there):
+        raise InputError(f"{name}: no picture with landmarks among them; look at the crops")
+    return samples if all(there) else Samples(samples.sessions, samples.indices[np.array(there)])
 
 
 @dataclass(frozen=True)

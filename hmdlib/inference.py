@@ -120,14 +120,19 @@ def deocclude_video(model, source, out, headset=None, box=None, detector="auto",
 
     With a headset of ours the hidden pixels are known, and only they change. With a real one the
     whole square is the model's, joined softly at its edge. Streams; frames without a face stay as
-    they are. Returns a Report. Raises InputError when no face is found, or when the model wants
-    the mask as input and the headset is a real one.
+    they are. Returns a Report. Raises InputError when no face is found, when the model wants the
+    mask as input and the headset is a real one, when the weights are a discriminator's, when the
+    box lies beside the picture, and when `out` cannot be written or is the source itself.
     """
-    model = model if isinstance(model, torch.nn.Module) else networks.load_weights(model)
+    if not isinstance(model, torch.nn.Module):
+        file, model = model, networks.load_weights(model)
+        if isinstance(model, networks.Discriminator):
+            raise hmdlib.InputError(f"{file}: is a discriminator; give model.safetensors beside it")
     if headset is None and model.wants_mask:
         raise hmdlib.InputError("headset=None: this model wants the mask, which nobody knows here")
     model = model.to(hmdlib.device(device))
     info = video.probe(source)
+    _refuse(box, info, out)
     landmarks, boxes = _track(source, info, headset, box, detector)
     times, done = [], []
 
@@ -145,6 +150,20 @@ def deocclude_video(model, source, out, headset=None, box=None, detector="auto",
 
     video.write(out, results(), info.fps, sound_from=source, times=times)
     return Report(Path(out), len(done), int(sum(done)))
+
+
+def _refuse(box, info, out):
+    """What cannot end well, said before the long work."""
+    video.refuse_unwritable(out)
+    if Path(out).resolve() == Path(info.path).resolve():
+        raise hmdlib.InputError(f"{out}: is the source itself; write to another file")
+    if box is not None:
+        x, y, side = box
+        if side < 1 or x + side <= 0 or y + side <= 0 or x >= info.width or y >= info.height:
+            raise hmdlib.InputError(
+                f"box={tuple(box)}: x, y and side of a square in the picture of "
+                f"{info.width} x {info.height} pixels; this one shows none of it"
+            )
 
 
 def _track(source, info, headset, box, detector, together=8):

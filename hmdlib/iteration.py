@@ -162,7 +162,7 @@ def choose_precision(name, device):
     if name != "auto":
         return name
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     if device.type == "cpu":
         has = torch.cpu.get_capabilities()
         return "bfloat16" if has.get("avx512_bf16") or has.get("amx_bf16") else "float32"

@@ -2,6 +2,7 @@
 
 import csv
 import html
+import math
 import re
 from pathlib import Path
 
@@ -258,6 +259,8 @@ def nice(value):
     try:
         number = float(value)
     except ValueError:
+        return escape(str(value))
+    if not math.isfinite(number):
         return escape(str(value))
     if number == int(number) and abs(number) < 1e15 and "." not in str(value):
         return f"{int(number)}"

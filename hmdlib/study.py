@@ -216,12 +216,15 @@ def fit(value, parameter):
 # --- profiles ------------------------------------------------------------------------------------
 
 
-def read_profile(name):
+def read_profile(name, after=()):
     """A profile by name (profiles/NAME.yml) or path: (name, about, global, notebooks).
 
-    `like: NAME` begins with what that profile says; what this one says of a parameter wins.
+    `like: NAME` begins with what that profile says; what this one says of a parameter in the same
+    section wins. after: the profiles that were begun with this one, which it must not name again.
     """
     path = Path(name) if str(name).endswith((".yml", ".yaml")) else ROOT / f"profiles/{name}.yml"
+    if path in after:
+        raise InputError(f"{shown(after[-1])}: like: {name}: goes in a circle; name another")
     if not path.is_file():
         known = sorted(found.stem for found in (ROOT / "profiles").glob("*.yml"))
         raise InputError(
@@ -240,10 +243,8 @@ def read_profile(name):
         if not isinstance(value, (kinds[section], type(None))):
             raise InputError(f"{shown(path)}: {section}: is no {kinds[section].__name__}")
     about, shared, own, like = (settings.get(name) or kind() for name, kind in kinds.items())
-    if like == path.stem:
-        raise InputError(f"{shown(path)}: like: {like}: is itself; name another profile")
     if like:
-        _, _, first, theirs = read_profile(like)
+        _, _, first, theirs = read_profile(like, (*after, path))
         shared = first | shared
         own = {name: (theirs.get(name) or {}) | (own.get(name) or {}) for name in {**theirs, **own}}
     return path.stem, about, shared, own

@@ -83,6 +83,11 @@ class Stage:
                 f"stage {self.name!r}: strangers={self.strangers}, code_only={self.code_only}: "
                 "shares of a batch, each at least 0 and below 1"
             )
+        if round(self.strangers * self.batch_size) == self.batch_size:
+            raise InputError(
+                f"stage {self.name!r}: strangers={self.strangers}: leaves none of the person in a "
+                f"batch of {self.batch_size}; lower it"
+            )
 
     @property
     def steps(self):
@@ -120,7 +125,11 @@ def train(model, stages, samples, folder, occluder=None, validation=None, seed=0
     run that was killed and resumed ends with the same bits. Raises InputError when the checkpoint
     belongs to another training, and when a loss is no longer finite.
     """
-    _check(stages, samples, keep)
+    _check(stages, samples, validation, keep)
+    if occluder is not None:  # a headset is put on by its wearer's landmarks
+        samples = dataset.with_landmarks(samples, "samples")
+        validation = validation and dataset.with_landmarks(validation, "validation")
+        strangers = strangers and dataset.with_landmarks(strangers, "strangers")
     device = hmdlib.device(device)
     Path(folder).mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
@@ -191,13 +200,15 @@ def due(step, total, times):
     return step * times // total > (step - 1) * times // total
 
 
-def _check(stages, samples, keep):
+def _check(stages, samples, validation, keep):
     if not stages:
         raise InputError("stages=[]: nothing to train; give at least one Stage")
     if not len(samples):
         raise InputError("samples: no picture to learn from; look at the crops first")
     if keep not in ("last", "best"):
         raise InputError(f"keep={keep!r}: choose last or best")
+    if keep == "best" and not validation:
+        raise InputError("keep='best': judged by held-back pictures; pass validation=")
 
 
 def make_players(model, stages, discriminator, device, precision):

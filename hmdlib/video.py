@@ -11,14 +11,16 @@ from av.video.reformatter import Colorspace
 from hmdlib import InputError
 
 UNSPECIFIED = 2  # FFmpeg's number for a colour space that nobody named
+SOONEST = 0.001  # seconds from one frame to the next at least, where a damaged file says less
 
 
 @dataclass(frozen=True)
 class VideoInfo:
     """What a video is, after its rotation and pixel shape are applied.
 
-    frames_estimate: what the container says (0 = it does not say). rotation: degrees, counted
-    clockwise, by which a player turns the stored frames.
+    frames_estimate: what the container says (0 = it does not say); counted: it holds their number,
+    and did not only guess it from duration and rate. seconds: its duration (0 = it does not say).
+    rotation: degrees, counted clockwise, by which a player turns the stored frames.
     """
 
     path: Path
@@ -26,9 +28,21 @@ class VideoInfo:
     height: int
     fps: float
     frames_estimate: int
+    counted: bool
+    seconds: float
     rotation: int
     has_sound: bool
     codec: str
+
+    def share_read(self, frames, last):
+        """How much of the file that was, 1 = all, when so many frames came, the last at `last` s.
+
+        By the number of frames where the container holds it; else by time, since a variable frame
+        rate makes a guessed number worthless.
+        """
+        if self.counted:
+            return min(1.0, frames / self.frames_estimate)
+        return min(1.0, (last + 1 / self.fps) / self.seconds) if self.seconds else 1.0
 
 
 def probe(path):
@@ -47,7 +61,8 @@ def probe(path):
         height, width = _upright(frame, stream).shape[:2]
         fps = float(stream.average_rate or stream.guessed_rate or 25)
         return VideoInfo(
-            path, width, height, fps, _count(container, stream, fps), -int(frame.rotation) % 360,
+            path, width, height, fps, stream.frames or round(_seconds(container, stream) * fps),
+            bool(stream.frames), _seconds(container, stream), -int(frame.rotation) % 360,
             bool(container.streams.audio), stream.codec_context.name,
         )  # fmt: skip
 
@@ -57,19 +72,23 @@ def read(path, every=1):
 
     every: yield each every-th frame only (the 0th first). Yields (image, time): image (H, W, 3)
     uint8 RGB, turned as a player would turn it and with square pixels; time in seconds since the
-    first frame, from the frame's own time stamp, so variable frame rates keep their pace.
-    Damaged frames are left out; a truncated file ends early. Raises InputError like probe.
+    first frame, from the frame's own time stamp, so variable frame rates keep their pace; it always
+    rises. Damaged frames are left out; a truncated file ends early. Raises InputError like probe.
     """
     path = Path(path)
     with _open(path) as container:
         stream = _pictures(container)
         fps = float(stream.average_rate or stream.guessed_rate or 25)
-        start, index = None, -1
+        # AVI holds no times to show a frame, only the order in which frames are decoded
+        stamped = "dts" if container.format.name == "avi" else "pts"
+        start, last, index = None, -1.0, -1
         for index, frame in enumerate(_decode(container, stream)):
-            time = index / fps if frame.time is None else frame.time
+            stamp = getattr(frame, stamped)
+            time = index / fps if stamp is None else float(stamp * frame.time_base)
             start = time if start is None else start
+            last = max(time - start, last + SOONEST)
             if index % every == 0:
-                yield _upright(frame, stream), time - start
+                yield _upright(frame, stream), max(0.0, last)
         if index < 0:
             raise InputError(
                 f"{path}: not one frame can be decoded; the file is truncated: copy it"
@@ -102,11 +121,12 @@ def write(path, images, fps, sound_from=None, crf=18, times=None):
     images: iterable of (H, W, 3) uint8 RGB, all of one size; an odd size gains one repeated row or
     column, since yuv420p has none. sound_from: a file whose sound is added (AAC), cut at the last
     frame. crf: x264's quality, 18 looks lossless. times: seconds of each frame, for a variable
-    frame rate; else every frame lasts 1 / fps. Returns the path. Raises InputError on no images.
+    frame rate; else every frame lasts 1 / fps. Returns the path. Raises InputError on no images,
+    and where no file can be written.
     """
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    refuse_unwritable(path)
+    partial = _partial(path)
     try:
         with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as output:
             sound = av.open(str(sound_from)) if sound_from is not None else None
@@ -123,6 +143,23 @@ def write(path, images, fps, sound_from=None, crf=18, times=None):
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def refuse_unwritable(path):
+    """Raise an InputError unless a file can be written to `path`; makes its folder."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name the video file to write")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _partial(path).touch()
+        _partial(path).unlink()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}; choose another") from None
+
+
+def _partial(path):
+    return path.with_name(path.name + ".partial")
 
 
 def _open(path):
@@ -177,12 +214,10 @@ def _upright(frame, stream):
     return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), round(frame.rotation / 90)))
 
 
-def _count(container, stream, fps):
-    if stream.frames:
-        return stream.frames
+def _seconds(container, stream):
     if stream.duration is not None:
-        return round(float(stream.duration * stream.time_base) * fps)
-    return round(container.duration / av.time_base * fps) if container.duration else 0
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else 0.0
 
 
 def _write_streams(output, images, fps, crf, times, sound):

@@ -159,7 +159,7 @@ def test_a_video_cut_off_in_its_first_half_is_refused(tmp_path):
     session = dataset.make_crops(path, tmp_path / "crops", 32)
     assert 25 < len(session) < 35 and "could be decoded" in session.meta["notes"][0]
     path.write_bytes(whole[: len(whole) * 3 // 10])
-    with pytest.raises(InputError, match="of 40 frames can be decoded; the file is truncated"):
+    with pytest.raises(InputError, match="only .*% of it can be decoded; the file is truncated"):
         dataset.make_crops(path, tmp_path / "crops2", 32)
 
 

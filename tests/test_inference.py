@@ -174,4 +174,17 @@ def test_what_cannot_work_is_refused(clip, tmp_path):
             inference.deocclude_video(model, clip, tmp_path / "out.mp4")
     with pytest.raises(InputError, match="there is no such file"):
         inference.deocclude_video(Negative(), tmp_path / "none.mp4", tmp_path / "out.mp4")
+    before = clip.read_bytes()
+    with pytest.raises(InputError, match="is the source itself"):
+        inference.deocclude_video(Negative(), clip, tmp_path / "." / clip.name)
+    assert clip.read_bytes() == before
+    with pytest.raises(InputError, match="is a folder"):
+        inference.deocclude_video(Negative(), clip, tmp_path)
+    for box in ((5000, 5000, 100), (10, 10, -50), (-100, 0, 80), (0, 0, 0)):
+        with pytest.raises(InputError, match="a square in the picture of 192 x 144"):
+            inference.deocclude_video(Negative(), clip, tmp_path / "out.mp4", box=box)
+    judge = tmp_path / "discriminator.safetensors"
+    networks.save_weights(judge, networks.Discriminator(4, 64))
+    with pytest.raises(InputError, match="is a discriminator; give model.safetensors"):
+        inference.deocclude_video(judge, clip, tmp_path / "out.mp4")
     assert not list(tmp_path.glob("out*"))

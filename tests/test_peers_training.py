@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hmdlib import InputError, checkpoint, dataset
 from hmdlib.head_pose import AVERAGE_FACE
 from hmdlib.peers import gated, lafin, lafin_losses, lessons, painters
-from hmdlib.peers.hole_training import COLUMNS, Plan, train, with_landmarks
+from hmdlib.peers.hole_training import COLUMNS, Plan, train
 
 SIZE = 32
 PLAN = Plan(images=24, lr=1e-3, lr_end=1e-4, augment=0.5, flip=True, log_every=2)  # 6 steps
@@ -157,11 +157,11 @@ def test_without_vgg_two_terms_are_left_out_and_the_others_stay():
 def test_pictures_without_a_face_are_skipped():
     crowd = Crowd(6)
     crowd.landmarks[[1, 4]] = np.nan
-    kept = with_landmarks(dataset.Samples([crowd]))
+    kept = dataset.with_landmarks(dataset.Samples([crowd]), "crowd")
     assert kept.indices[:, 1].tolist() == [0, 2, 3, 5]
     crowd.landmarks[:] = np.nan
-    with pytest.raises(InputError, match="no picture with landmarks"):
-        with_landmarks(dataset.Samples([crowd]))
+    with pytest.raises(InputError, match="crowd: no picture with landmarks"):
+        dataset.with_landmarks(dataset.Samples([crowd]), "crowd")
 
 
 def test_each_lesson_teaches_its_own_networks_only(tmp_path):

@@ -158,9 +158,10 @@ def test_a_profile_may_begin_as_another(tmp_path):
     name, about, shared, own = study.read_profile(second)
     assert (name, about, shared) == ("second", "", {"seed": 3, "size": 2})
     assert own == {"04_x": {"lr": 1, "n": 5}, "05_y": {}, "06_z": {"k": 1}}
-    first.write_text("like: first")
-    with pytest.raises(InputError, match="is itself"):
-        study.read_profile(first)
+    for start in (first, second):  # itself, and itself by way of another
+        first.write_text(f"like: {start}")
+        with pytest.raises(InputError, match="goes in a circle"):
+            study.read_profile(first)
 
 
 PROFILES = sorted(path.stem for path in (ROOT / "profiles").glob("*.yml"))
@@ -460,7 +461,7 @@ def test_verdict_compares_the_paper_with_the_baseline(tmp_path):
 @pytest.mark.parametrize(
     "value, text",
     [(27.123456, "27.12"), (0.00001234, "1.234e-05"), (3, "3"), ("14400", "14400"), (None, "–"),
-     (True, "yes"), ("a<b", "a&lt;b"), ([1, 2.5], "1, 2.5"), (123456.7, "123457")],
+     (True, "yes"), ("inf", "inf"), ("a<b", "a&lt;b"), ([1, 2.5], "1, 2.5"), (123456.7, "123457")],
 )  # fmt: skip
 def test_values_are_shown_to_read(value, text):
     assert report.nice(value) == text

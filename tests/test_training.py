@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,8 @@ class Pictures:
         generator = torch.Generator().manual_seed(5)
         coarse = torch.rand(count, 3, 6, 6, generator=generator)
         self.images = torch.nn.functional.interpolate(coarse, size=size, mode="bilinear")
+        self.sessions = [SimpleNamespace(landmarks=np.zeros((count, 68, 2)))]
+        self.indices = np.stack([np.zeros(count, int), np.arange(count)], axis=1)
 
     def __len__(self):
         return len(self.images)
@@ -111,9 +114,11 @@ def test_two_iterations_are_the_published_ones(shared):
 
     state, npz = published_state(shared, "AAE_128")
     first, second, (norms, statistics) = close_to_published(state, npz)
-    for ours, theirs in (first, second):
+    # Adam's first step is little more than the gradient's sign, so what processors round otherwise
+    # shows in the second iteration: 2.4e-4 of loss_G on one without AVX-512
+    for (ours, theirs), within in ((first, 1e-4), (second, 1e-3)):
         for name in theirs:
-            assert float(ours[name]) == pytest.approx(theirs[name], rel=1e-4), name
+            assert float(ours[name]) == pytest.approx(theirs[name], rel=within), name
     expected = {}
     for name, norm in zip(npz["train.grad_names"].tolist(), npz["train.grad_norms"], strict=True):
         ours = our_name(name)
@@ -547,6 +552,7 @@ def test_global_random_numbers_are_left_alone(tmp_path):
         ({"frozen": ("head",)}, "head"),
         ({"images": 0}, "images"),
         ({"strangers": 1.5}, "strangers=1.5"),
+        ({"strangers": 0.9, "batch_size": 2}, "leaves none of the person"),
         ({"code_only": -0.1}, "code_only=-0.1"),
         ({"lr": 0}, "lr"),
     ],
@@ -561,6 +567,8 @@ def test_nothing_to_do_is_refused(tmp_path):
         run(tmp_path, [])
     with pytest.raises(InputError, match="keep"):
         run(tmp_path, keep="first")
+    with pytest.raises(InputError, match="judged by held-back pictures"):
+        run(tmp_path, keep="best", validation=None)
     with pytest.raises(InputError, match="samples"):
         train(tiny(), STAGES, [], tmp_path)
 

@@ -3,6 +3,7 @@
 import struct
 import tracemalloc
 import wave
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -17,14 +18,19 @@ def plain(colours, width=64, height=48):
     return [np.full((height, width, 3), colour, np.uint8) for colour in colours]
 
 
-def encoded(path, images, codec, pixels, rate=25):
-    """Write a clip with any codec, as a stranger's file would be."""
+def encoded(path, images, codec, pixels, rate=25, times=None, **options):
+    """Write a clip with any codec, as a stranger's file would be. times: milliseconds."""
     with av.open(str(path), "w") as output:
-        stream = output.add_stream(codec, rate=rate)
+        stream = output.add_stream(codec, rate=rate, options=options)
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = pixels
-        for image in images:
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for number, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            if times is not None:
+                frame.pts, frame.time_base = times[number], Fraction(1, 1000)
+            output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     return path
 
@@ -46,6 +52,27 @@ def test_variable_frame_rate_keeps_its_pace(tmp_path):
     times = [0.0, 0.1, 0.5, 0.52, 1.3]
     path = video.write(tmp_path / "a.mp4", plain(COLOURS), fps=30, times=times)
     assert [time for _, time in video.read(path)] == pytest.approx(times, abs=1e-3)
+
+
+def test_a_guessed_number_of_frames_does_not_call_a_whole_file_damaged(tmp_path):
+    # Matroska counts no frames: 2 s at 30 a second, then 8 s at 5, look like 300
+    times = [*range(0, 2000, 33), *range(2000, 10000, 200)]
+    images = [COLOURS[n % 5] for n in range(len(times))]
+    path = encoded(tmp_path / "a.mkv", plain(images), "libx264", "yuv420p", 30, times)
+    info, read = video.probe(path), [time for _, time in video.read(path)]
+    assert len(read) == len(times) and not info.counted and info.frames_estimate > 2 * len(read)
+    assert info.share_read(len(read), read[-1]) > 0.97
+    assert info.share_read(50, read[49]) < 0.2
+
+
+def test_times_rise_where_the_container_tells_only_the_order_of_decoding(tmp_path):
+    still = np.random.default_rng(0).integers(0, 255, (48, 96, 3), dtype=np.uint8)
+    images = [np.roll(still, 3 * n, axis=1) for n in range(20)]  # moves: worth B-frames
+    path = encoded(tmp_path / "a.avi", images, "libx264", "yuv420p", bf="3")
+    times = [time for _, time in video.read(path)]
+    assert len(times) == 20 and (np.diff(times) > 0).all() and abs(times[-1] - 19 / 25) < 0.1
+    again = video.write(tmp_path / "b.mp4", images, 25, times=times)
+    assert len(list(video.read(again))) == 20
 
 
 @pytest.mark.parametrize(
@@ -188,3 +215,15 @@ def test_reading_needs_a_few_frames_of_memory_however_long_the_video(tmp_path):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert count == 600 and peak < 10 * image.nbytes
+
+
+def test_where_no_file_can_be_written_it_is_said_first(tmp_path):
+    (tmp_path / "file").write_text("in the way of a folder")
+
+    def images():
+        raise AssertionError("asked for before it was known that there is no place")
+        yield
+
+    for place, word in [(tmp_path, "is a folder"), (tmp_path / "file" / "a.mp4", "cannot be")]:
+        with pytest.raises(InputError, match=word):
+            video.write(place, images(), 25)

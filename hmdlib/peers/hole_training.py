@@ -12,7 +12,6 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from hmdlib import InputError, checkpoint, dataset
@@ -74,7 +73,7 @@ def train(lesson, plan, samples, folder, occluder, seed=0, precision="auto", che
     Raises InputError when the checkpoint belongs to another training, when no sample has landmarks,
     and when a loss is no longer finite.
     """
-    samples = with_landmarks(samples)
+    samples = dataset.with_landmarks(samples, "samples")
     run = Run(lesson, plan, samples, folder, seed, precision)
     run.restore()
     every = plan.log_every or max(1, plan.steps // 40)
@@ -98,14 +97,6 @@ def train(lesson, plan, samples, folder, occluder, seed=0, precision="auto", che
     for module in lesson.modules.values():
         module.requires_grad_(True).eval()
     return run.history
-
-
-def with_landmarks(samples):
-    """The samples in which a face was found: only they can wear a headset and teach landmarks."""
-    there = [np.isfinite(samples.sessions[s].landmarks[i]).all() for s, i in samples.indices]
-    if not any(there):
-        raise InputError("samples: no picture with landmarks to learn from; look at the crops")
-    return dataset.Samples(samples.sessions, samples.indices[np.array(there)])
 
 
 class Run:
