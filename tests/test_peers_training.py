@@ -212,7 +212,7 @@ def test_landmarks_are_learnt(tmp_path):
     plan = Plan(160, batch_size=4, lr=1e-3, log_every=1)
     _, history = run(tmp_path, "landmarks", plan, checkpoint_every=100)
     said = history.table()["landmarks"]
-    assert said.iloc[-5:].mean() < 0.5 * said.iloc[0]  # 0.37 to 0.41, after the processor
+    assert said.iloc[-5:].mean() < 0.5 * said.iloc[0]  # 0.41 without AVX-512, less with it
 
 
 # ---- the loop: killed, resumed, refused ---------------------------------------------------------
