@@ -138,7 +138,7 @@ def _find_faces(path, finder, every, info, together=8):
             waiting = []
     if waiting:
         found += finder(np.stack(waiting), len(found) * every)
-    share = info.share_read(len(found) * every, last)
+    share = info.share_read(len(found) * every, last + every / info.fps)
     if share < 0.5:
         raise InputError(
             f"{path}: only {share:.0%} of it can be decoded; the file is truncated: copy it again"

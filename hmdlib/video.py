@@ -34,15 +34,15 @@ class VideoInfo:
     has_sound: bool
     codec: str
 
-    def share_read(self, frames, last):
-        """How much of the file that was, 1 = all, when so many frames came, the last at `last` s.
+    def share_read(self, frames, end):
+        """How much of the file that was, 1 = all, when so many frames came, the last until `end` s.
 
         By the number of frames where the container holds it; else by time, since a variable frame
         rate makes a guessed number worthless.
         """
         if self.counted:
             return min(1.0, frames / self.frames_estimate)
-        return min(1.0, (last + 1 / self.fps) / self.seconds) if self.seconds else 1.0
+        return min(1.0, end / self.seconds) if self.seconds else 1.0
 
 
 def probe(path):
