@@ -10,7 +10,7 @@ Makes the environment (first call only), runs the notebooks in order with the pa
 profiles/PROFILE.yml, and writes results/PROFILE/index.html. A finished notebook whose parameters,
 code and inputs have not changed is not run again: after an interruption, give the same command.
 
-  PROFILE          smoke (5 minutes), laptop (the default; 30 minutes on two cores with bfloat16,
+  PROFILE          smoke (5 to 8 minutes), laptop (the default; 30 minutes on two cores with bfloat16,
                    over an hour on two without),
                    full (every experiment; hours on two cores),
                    gpu (30 minutes on one GPU), paper (the published schedule; days),
