@@ -129,16 +129,16 @@ def _find_faces(path, finder, every, info, together=8):
     """All faces of each every-th frame, as a list of (K, 68, 2), and the share that was read."""
     found, waiting = [], []
     total = math.ceil(info.frames_estimate / every) or None
-    last = 0.0
+    last = gap = 0.0  # a frame lasts, with those left out after it, as long as the one before did
     for image, time in tqdm(video.read(path, every), path.name, total, disable=None, leave=False):
-        last = time
+        last, gap = time, time - last
         waiting.append(image)
         if len(waiting) == together or every > 1:  # a sidecar counts frames one by one
             found += finder(np.stack(waiting), len(found) * every)
             waiting = []
     if waiting:
         found += finder(np.stack(waiting), len(found) * every)
-    share = info.share_read(len(found) * every, last + every / info.fps)
+    share = info.share_read(len(found) * every, last + gap)
     if share < 0.5:
         raise InputError(
             f"{path}: only {share:.0%} of it can be decoded; the file is truncated: copy it again"

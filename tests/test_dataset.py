@@ -11,6 +11,7 @@ import pytest
 import torch
 from clips import face, picture, still, with_truth
 from PIL import Image
+from test_video import encoded
 
 from hmdlib import (
     InputError,
@@ -161,6 +162,17 @@ def test_a_video_cut_off_in_its_first_half_is_refused(tmp_path):
     path.write_bytes(whole[: len(whole) * 3 // 10])
     with pytest.raises(InputError, match="only .*% of it can be decoded; the file is truncated"):
         dataset.make_crops(path, tmp_path / "crops2", 32)
+
+
+@pytest.mark.parametrize("max_frames", [None, 40])
+def test_a_whole_video_whose_frames_nobody_counted_is_taken(tmp_path, max_frames):
+    times = [*range(0, 2000, 33), *range(2000, 10000, 200)]  # looks like three times as many
+    places = still(len(times))
+    images = [picture(one, 320, 240) for one in places]
+    path = encoded(tmp_path / "a.mkv", images, "libx264", "yuv420p", 30, times)
+    np.savez(faces.sidecar_path(path), landmarks=places)
+    session = dataset.make_crops(path, tmp_path / "crops", 32, max_frames=max_frames)
+    assert not [note for note in session.meta["notes"] if "decoded" in note]
 
 
 def test_a_full_disk_gives_one_line_and_leaves_no_half_store(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ import torch
 from test_networks import published_state
 
 from hmdlib import InputError, checkpoint, history, iteration, losses, networks, training
-from hmdlib.dataset import Batch, batches
+from hmdlib.dataset import Batch, Samples, batches
 from hmdlib.networks import Deoccluder, Discriminator, LatentDiscriminator
 from hmdlib.published import load_3fabrec
 from hmdlib.training import Stage, train
@@ -562,6 +562,24 @@ def test_a_stage_that_cannot_be_is_refused(arguments, word):
         Stage(**{"name": "s", "images": 10, **arguments})
 
 
+def test_under_headsets_pictures_without_a_face_are_left_out(tmp_path):
+    pictures = Pictures()
+    frames = (255 * pictures.images).byte().permute(0, 2, 3, 1).numpy()
+    landmarks = np.zeros((len(frames), 68, 2), np.float32)
+    landmarks[::3] = np.nan
+    store = SimpleNamespace(frames=frames, landmarks=landmarks, image_size=64)
+
+    def careful(images, points, generator):
+        assert points.isfinite().all()
+        return hide_a_bar(images, points, generator)
+
+    samples = Samples([store], pictures.indices)
+    train(tiny(), STAGES, samples, tmp_path, careful, samples, device="cpu", progress="none")
+    landmarks[:] = np.nan
+    with pytest.raises(InputError, match="samples: no picture with landmarks"):
+        train(tiny(), STAGES, samples, tmp_path / "b", careful)
+
+
 def test_nothing_to_do_is_refused(tmp_path):
     with pytest.raises(InputError, match="stages"):
         run(tmp_path, [])
@@ -579,6 +597,10 @@ def test_precision_follows_the_hardware(monkeypatch):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: {"avx512_bf16": has})
         assert iteration.choose_precision("auto", cpu) == chosen
     assert iteration.choose_precision("float32", cpu) == "float32"
+    # an older GPU: bfloat16 works in it, but slowly, by emulation
+    emulated = lambda including_emulation=True: including_emulation  # noqa: E731
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", emulated)
+    assert iteration.choose_precision("auto", torch.device("cuda")) == "float32"
     with pytest.raises(InputError, match="fp16"):
         iteration.choose_precision("fp16", cpu)
 
