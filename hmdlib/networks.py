@@ -362,7 +362,12 @@ def load_weights(path, **expected):
         raise InputError(f"{path}: holds no model of this package; train again to write one")
     _agree(path, facts["architecture"], expected)
     model = kinds[facts["kind"]](**facts["architecture"])
-    model.load_state_dict(tensors)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError:  # names or shapes: a file of an older form of this network
+        raise InputError(
+            f"{path}: its tensors do not fit the {facts['kind']} of this version; train again"
+        ) from None
     model.bypass_attention = facts.get("bypass_attention", False)
     model.attention_has_learnt = facts.get("attention_has_learnt", False)
     return model.eval()

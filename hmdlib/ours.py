@@ -69,10 +69,10 @@ class Ours(nn.Module):
         self.look = nn.ModuleList(Block(each) for each in c[1:])
         self.again = Block(c[-1])  # two at the coarsest, where a step reaches across the hole
         self.whole = nn.Linear(c[-1], c[-1])
-        self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in steps)
+        self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
         both = 2 if every_scale else 1
         self.meet = nn.ModuleList(nn.Conv2d(both * each, each, 1) for each in c[:-1])
-        self.draw = nn.ModuleList(Block(each) for each in c[1:-1])  # the finest: too dear for one
+        self.draw = nn.ModuleList(Block(each) for each in c[:-1])
         self.head = nn.Conv2d(c[0], 16, 3, 1, 1)
         with torch.no_grad():
             self.head.bias[12:] = -4.0  # of the edge: at first nearly nothing beside the headset
@@ -99,12 +99,12 @@ class Ours(nn.Module):
         scales, images, hidden = seen
         features = scales[-1] + self.whole(code)[..., None, None]
         for n in reversed(range(len(self.meet))):
-            features = F.interpolate(self.up[n](features), scale_factor=2, mode="nearest")
+            # four values a place, not one four times: under the headset no finer map tells a place's
+            # four quarters apart
+            features = F.pixel_shuffle(self.up[n](features), 2)
             if self.architecture["every_scale"]:
                 features = torch.cat([scales[n], features], dim=1)
-            features = torch.relu(self.meet[n](features))
-            if n:
-                features = self.draw[n - 1](features)
+            features = self.draw[n](torch.relu(self.meet[n](features)))
         with float32_region(features):
             drawn, edge = F.pixel_shuffle(self.head(features.float()), 2).split([3, 1], dim=1)
         drawn = with_mean(drawn)

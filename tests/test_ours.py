@@ -39,6 +39,17 @@ def test_without_the_finer_scales_the_decoder_knows_the_coarsest_alone(pictures)
     assert torch.equal(drawn, again)
 
 
+def test_the_four_quarters_of_a_coarser_place_may_differ_where_nothing_finer_is_seen(pictures):
+    """With all hidden alike no finer map tells them apart: the way up itself must."""
+    images, hidden = pictures
+    model, finest = Ours(64, 8).eval(), []
+    model.draw[0].register_forward_hook(lambda block, given, drawn: finest.append(drawn))
+    with torch.no_grad():
+        model(images, torch.ones_like(hidden))
+    quarters = torch.nn.functional.pixel_unshuffle(finest[0], 2).unflatten(1, (-1, 4))
+    assert (quarters.std(dim=2) > 0).float().mean() > 0.3  # relu makes some of them equal, to zero
+
+
 def test_no_pixel_under_the_headset_has_any_influence(pictures):
     images, hidden = pictures
     other = torch.where(hidden > 0, torch.rand_like(images), images)
@@ -91,6 +102,11 @@ def test_a_start_of_another_kind_or_width_and_a_missing_mask_are_refused(picture
         start_from(Ours(64, 16), tmp_path / "ours.safetensors")
     with pytest.raises(InputError, match=r"every_scale=None \(wanted True\)"):
         start_from(Ours(64, 8), tmp_path / "paper.safetensors")
+    older = Ours(64, 8)
+    older.draw = older.draw[1:]
+    networks.save_weights(tmp_path / "older.safetensors", older)
+    with pytest.raises(InputError, match="do not fit the Ours of this version; train again"):
+        networks.load_weights(tmp_path / "older.safetensors")
     with pytest.raises(InputError, match="pass hidden="):
         Ours(64, 8)(pictures[0])
     with pytest.raises(InputError, match="choose one of"):
