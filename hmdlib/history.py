@@ -10,10 +10,12 @@ import pandas as pd
 
 COLUMNS = (
     "step", "stage", "images", "seconds", "images_per_second", "lr", "total", "rec", "adv", "ssim",
-    "mask", "D", "D_real", "code", "code_mean", "code_std", "psnr_frame", "psnr_hidden",
+    "mask", "landmarks", "D", "D_real", "code", "code_mean", "code_std", "psnr_frame",
+    "psnr_hidden",
 )  # fmt: skip
 """step: steps done in all; images: seen in all; lr at that step; total .. mask: Eq. 6 and its
-terms, unweighted, averaged since the last row (rec, mask in grey levels); D, D_real: the
+terms, unweighted, averaged since the last row (rec, mask in grey levels); landmarks: how far they
+are off, in percent of the picture's side; D, D_real: the
 discriminator's loss and its mean probability for real pictures; code: the code adversary's loss;
 psnr_*: raw output on held-back pictures."""
 

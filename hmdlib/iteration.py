@@ -79,14 +79,19 @@ def train_step(players, batch, stage, number):
     batch: occluded, target, hidden. number: steps done before; D learns at every second step,
     before the generator is judged by it; the latent discriminator at every fourth.
     """
+    model = players.model
+    known = {"landmarks": batch.landmarks} if model.wants_landmarks else {}
     with players.mixed_precision():
-        code, seen = players.model.encode(batch.occluded, batch.hidden)
-        reconstruction, *_ = players.model.decode(code, seen, stage.code_only_of(len(code)))
+        code, seen = model.encode(batch.occluded, batch.hidden, **known)
+        reconstruction, *maps = model.decode(code, seen, stage.code_only_of(len(code)))
     said = {"code_std": code.std(), "code_mean": code.mean()}
     extra = 0.0
     if stage.code_adversary:
         extra, said["code"] = _code_adversary(players, code, number)
     terms = image_terms(reconstruction, batch, stage)
+    if "landmarks" in stage.losses:
+        size = model.architecture["image_size"]
+        terms["landmarks"] = losses.landmark_loss(maps[-1], batch.landmarks, size)
     if "adv" in stage.losses:
         if number % 2 == 0:
             said |= _discriminator_step(players, batch.target, reconstruction.detach())

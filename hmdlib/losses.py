@@ -30,6 +30,15 @@ def mask_loss(reconstruction, target, hidden, by_area=False):
     return (difference.mean(dim=(1, 2, 3)) / area).mean()
 
 
+def landmark_loss(found, landmarks, image_size):
+    """How far landmarks are off, in percent of the picture's side, the mean over both coordinates.
+
+    found, landmarks: (N, 68, 2) in pixels. Not in the paper: ours lays a texture by them. Returns a
+    scalar.
+    """
+    return 100 / image_size * (found - landmarks).abs().mean()
+
+
 def adversarial_loss_discriminator(real_logits, fake_logits):
     """-log D(X_gt) - log(1 - D(X_rec)): what D minimises (Eq. 3, decision 7).
 

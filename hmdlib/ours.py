@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from hmdlib import InputError
+from hmdlib.head_pose import AVERAGE_FACE
 from hmdlib.networks import float32_region, load_weights, mean_free, with_mean
+from hmdlib.texture import Texture
 
 CHANNELS = (0.5, 1.5, 3, 5, 5)
 """Of each scale, fine to coarse, in base widths. 128 x 128 has four scales: sides 64, 32, 16, 8."""
@@ -46,22 +48,25 @@ class Ours(nn.Module):
     image_size: 64, 128 or 256. width: the base width of the paper's model beside it. every_scale:
     False shows the decoder the coarsest maps alone, and nothing of the finer ones. keeps: False
     leaves the whole picture as drawn; True keeps the camera's pixels beside the headset up to a
-    soft edge, whose width is learnt.
+    soft edge, whose width is learnt. texture: False draws the eyes like everything else.
 
     forward: images (N, 3, S, S) in [0, 1] and hidden (N, 1, S, S) -> reconstruction (N, 3, S, S),
-    not clipped. With return_maps also the share of each pixel that is drawn, (N, 1, S, S) (None
-    where all is), and None. What the headset looks like has no influence: it is erased first.
+    not clipped. landmarks: (N, 68, 2) in pixels, where they are known, as in training: the texture
+    is laid there and not where the model finds them. With return_maps also the share of each pixel
+    that is drawn, (N, 1, S, S) (None where all is), and the landmarks as found (None without
+    texture). What the headset looks like has no influence: it is erased first.
     """
 
     attention = None  # the loop asks every network; here each meeting is a 1x1 convolution
     wants_mask = True
 
-    def __init__(self, image_size=128, width=32, every_scale=True, keeps=True):
+    def __init__(self, image_size=128, width=32, every_scale=True, keeps=True, texture=True):
         super().__init__()
         if image_size not in SCALES:
             raise InputError(f"image_size={image_size}: choose one of {sorted(SCALES)}")
-        self.architecture = {"image_size": image_size, "width": width,
-                             "every_scale": every_scale, "keeps": keeps}  # fmt: skip
+        self.architecture = {"image_size": image_size, "width": width, "every_scale": every_scale,
+                             "keeps": keeps, "texture": texture}  # fmt: skip
+        self.wants_landmarks = texture
         c = [int(share * width) for share in CHANNELS[: SCALES[image_size]]]
         steps = list(zip(c, c[1:], strict=False))
         self.stem = nn.Conv2d(16, c[0], 3, 1, 1)
@@ -73,13 +78,22 @@ class Ours(nn.Module):
         both = 2 if every_scale else 1
         self.meet = nn.ModuleList(nn.Conv2d(both * each, each, 1) for each in c[:-1])
         self.draw = nn.ModuleList(Block(each) for each in c[:-1])
-        self.head = nn.Conv2d(c[0], 16, 3, 1, 1)
+        self.head = nn.Conv2d(c[0], 28 if texture else 16, 3, 1, 1)  # drawn, edge, light on it
         with torch.no_grad():
-            self.head.bias[12:] = -4.0  # of the edge: at first nearly nothing beside the headset
+            self.head.bias[12:16] = -4.0  # at first nearly nothing beside the headset
+            self.head.bias[16:] = 1.0  # at first the texture as it is
+        if texture:
+            self.texture = Texture(c[-1], image_size)
+            self.find = nn.Sequential(nn.Conv2d(c[-1], 24, 1), nn.ReLU(), nn.Flatten(),
+                                      nn.Linear(24 * 64, 4 * width), nn.ReLU(),
+                                      nn.Linear(4 * width, 2 * 68))  # fmt: skip
+            with torch.no_grad():  # at first a small average face in the middle
+                nn.init.zeros_(self.find[-1].weight)
+                self.find[-1].bias.copy_(0.3 * torch.tensor(AVERAGE_FACE[:, :2]).flatten())
 
-    def encode(self, images, hidden=None):
+    def encode(self, images, hidden=None, landmarks=None):
         """-> code (N, c), the mean of the coarsest maps; and what decode needs: the maps of each
-        scale, fine to coarse, the input and the mask."""
+        scale, fine to coarse, the input, the mask and the landmarks, where known."""
         size = self.architecture["image_size"]
         if images.shape[1:] != (3, size, size):
             raise InputError(f"images of shape {tuple(images.shape)}: wants (N, 3, {size}, {size})")
@@ -90,14 +104,15 @@ class Ours(nn.Module):
         for down, look in zip(self.down, self.look, strict=True):
             scales.append(look(torch.relu(down(scales[-1]))))
         scales[-1] = self.again(scales[-1])  # (N, c, 8, 8)
-        return scales[-1].mean(dim=(2, 3)), (scales, images, hidden)
+        return scales[-1].mean(dim=(2, 3)), (scales, images, hidden, landmarks)
 
     def decode(self, code, seen, code_only=0):
-        """-> reconstruction, the drawn share (or None), None: as the paper's model returns them."""
+        """-> reconstruction, the drawn share (or None), the landmarks as found (or None)."""
         if code_only:
             raise InputError(f"code_only={code_only}: this model has no batch in two halves; use 0")
-        scales, images, hidden = seen
+        scales, images, hidden, landmarks = seen
         features = scales[-1] + self.whole(code)[..., None, None]
+        found = self._find(features) if self.wants_landmarks else None
         for n in reversed(range(len(self.meet))):
             # four values a place, not one four times: under the headset no finer map tells a place's
             # four quarters apart
@@ -106,15 +121,25 @@ class Ours(nn.Module):
                 features = torch.cat([scales[n], features], dim=1)
             features = self.draw[n](torch.relu(self.meet[n](features)))
         with float32_region(features):
-            drawn, edge = F.pixel_shuffle(self.head(features.float()), 2).split([3, 1], dim=1)
+            planes = F.pixel_shuffle(self.head(features.float()), 2)  # (N, 4 or 7, S, S)
+            drawn, edge = planes[:, :3], planes[:, 3:4]
+            if self.wants_landmarks:
+                where = found if landmarks is None else landmarks
+                drawn = drawn + planes[:, 4:] * self.texture(code.float(), where)
         drawn = with_mean(drawn)
         if not self.architecture["keeps"]:
-            return drawn, None, None
+            return drawn, None, found
         share = torch.maximum(hidden, torch.sigmoid(edge))  # (N, 1, S, S)
-        return images + share * (drawn - images), share, None
+        return images + share * (drawn - images), share, found
 
-    def forward(self, images, hidden=None, return_maps=False):
-        reconstruction, *maps = self.decode(*self.encode(images, hidden))
+    def _find(self, features):
+        """The landmarks (N, 68, 2) in pixels, read off the coarsest maps."""
+        with float32_region(features):
+            half = self.architecture["image_size"] / 2
+            return (self.find(features.float()).unflatten(1, (68, 2)) + 1) * half
+
+    def forward(self, images, hidden=None, return_maps=False, landmarks=None):
+        reconstruction, *maps = self.decode(*self.encode(images, hidden, landmarks))
         return (reconstruction, *maps) if return_maps else reconstruction
 
 
@@ -122,8 +147,8 @@ def start_from(model, path):
     """Begin an Ours with another's weights, which may keep or draw what is seen.
 
     Raises InputError when the file holds another kind of model, or another image size, width or
-    choice of scales.
+    choice of scales, or one with a texture and the other without.
     """
-    shared = ("image_size", "width", "every_scale")
+    shared = ("image_size", "width", "every_scale", "texture")
     earlier = load_weights(path, **{key: model.architecture[key] for key in shared})
     model.load_state_dict(earlier.state_dict())

@@ -28,11 +28,12 @@ class Stage:
     """One stretch of training: how long, with which losses, on which parts.
 
     name: for logs. images: its length in pictures seen. losses: weight of each term of Eq. 6 that
-    is on: "rec", "adv", "ssim", "mask". attention: False bypasses it (step 1; decision 5). frozen:
-    parts that do not learn, of iteration.PARTS. lr, lr_end: learning rate, falling linearly to
-    lr_end if given. momentum: Adam's beta1, 0 as published (decision 13). augment: strength; flip:
-    mirror half of the pictures. ema: keep an average of the weights with this decay, 0 = none; the
-    average is then scored and saved. strangers: share of every batch that shows other people.
+    is on: "rec", "adv", "ssim", "mask"; "landmarks" for a model that finds them (hmdlib.ours).
+    attention: False bypasses it (step 1; decision 5). frozen: parts that do not learn, of
+    iteration.PARTS. lr, lr_end: learning rate, falling linearly to lr_end if given. momentum:
+    Adam's beta1, 0 as published (decision 13). augment: strength; flip: mirror half of the
+    pictures. ema: keep an average of the weights with this decay, 0 = none; the average is then
+    scored and saved. strangers: share of every batch that shows other people.
     code_only: share of every batch that goes on practising step 1 while the rest does step 2: no
     headset, no attention.
     fixed_norm: the generator's batch norms go by their running statistics, as in use, and these
@@ -66,7 +67,7 @@ class Stage:
 
     def __post_init__(self):
         for what, given, known in (
-            ("losses", self.losses, ("rec", "adv", "ssim", "mask")),
+            ("losses", self.losses, ("rec", "adv", "ssim", "mask", "landmarks")),
             ("frozen", self.frozen, PARTS),
         ):
             unknown = set(given) - set(known)
@@ -125,8 +126,8 @@ def train(model, stages, samples, folder, occluder=None, validation=None, seed=0
     run that was killed and resumed ends with the same bits. Raises InputError when the checkpoint
     belongs to another training, and when a loss is no longer finite.
     """
-    _check(stages, samples, validation, keep)
-    if occluder is not None:  # a headset is put on by its wearer's landmarks
+    _check(model, stages, samples, validation, keep)
+    if occluder is not None or model.wants_landmarks:  # by which a headset is put on, too
         samples = dataset.with_landmarks(samples, "samples")
         validation = validation and dataset.with_landmarks(validation, "validation")
         strangers = strangers and dataset.with_landmarks(strangers, "strangers")
@@ -200,9 +201,14 @@ def due(step, total, times):
     return step * times // total > (step - 1) * times // total
 
 
-def _check(stages, samples, validation, keep):
+def _check(model, stages, samples, validation, keep):
     if not stages:
         raise InputError("stages=[]: nothing to train; give at least one Stage")
+    for stage in stages:
+        if "landmarks" in stage.losses and not model.wants_landmarks:
+            raise InputError(
+                f"stage {stage.name!r}: losses: landmarks: this model finds none; leave it out"
+            )
     if not len(samples):
         raise InputError("samples: no picture to learn from; look at the crops first")
     if keep not in ("last", "best"):
