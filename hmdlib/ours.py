@@ -114,8 +114,8 @@ class Ours(nn.Module):
         features = scales[-1] + self.whole(code)[..., None, None]
         found = self._find(features) if self.wants_landmarks else None
         for n in reversed(range(len(self.meet))):
-            # four values a place, not one four times: under the headset no finer map tells a place's
-            # four quarters apart
+            # four values a place, not one four times: under the headset no finer map tells the
+            # four quarters of a place apart
             features = F.pixel_shuffle(self.up[n](features), 2)
             if self.architecture["every_scale"]:
                 features = torch.cat([scales[n], features], dim=1)
