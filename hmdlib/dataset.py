@@ -1,5 +1,7 @@
 """Training pictures: a choice from the stores, the split by session, batches."""
 
+import hashlib
+import json
 import math
 from dataclasses import dataclass
 
@@ -46,6 +48,16 @@ class Samples:
         session, frame = self.indices[index]
         session = self.sessions[session]
         return session.frames[frame], session.landmarks[frame]
+
+    @property
+    def fingerprint(self):
+        """Which pictures these are, in 16 letters: another choice, or other sources, have others.
+
+        A training that goes on must go on with the same.
+        """
+        sources = [[s.name, s.meta, len(s.frames)] for s in self.sessions]
+        told = json.dumps(sources, sort_keys=True).encode() + self.indices.tobytes()
+        return hashlib.sha256(told).hexdigest()[:16]
 
     def batch(self, indices, device="cpu"):
         """Images (N, 3, S, S) float32 in [0, 1] and landmarks (N, 68, 2) of some of the samples."""

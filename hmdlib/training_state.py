@@ -49,7 +49,8 @@ class Run:
         self.identity = json.loads(json.dumps({
             "version": VERSION, "architecture": players.model.architecture,
             "stages": [asdict(stage) for stage in stages], "seed": seed,
-            "samples": len(samples), "strangers": len(strangers or ()),
+            "samples": samples.fingerprint,
+            "strangers": strangers.fingerprint if strangers else None,
             "start": checkpoint.fingerprint(players.model),
         }))  # fmt: skip
 
@@ -160,23 +161,25 @@ class Run:
     def _refuse_another(self, found):
         for key, wanted in self.identity.items():
             if found.get(key) != wanted:
-                what = _difference(key, found.get(key), wanted)
+                what = difference(key, found.get(key), wanted)
                 raise InputError(
                     f"{self.path}: belongs to another training ({what}); delete or move its "
                     "folder to begin anew, or ask for what it was"
                 )
 
 
-def _difference(key, found, wanted):
+def difference(key, found, wanted):
     """The first thing in which two settings differ, in words."""
     if isinstance(found, list) and isinstance(wanted, list):
         if len(found) != len(wanted):
             return f"{key}: {len(found)} there, {len(wanted)} asked for"
         number, pair = next((n, p) for n, p in enumerate(zip(found, wanted)) if p[0] != p[1])  # noqa: B905
-        return _difference(f"{key}[{number}]", *pair)
+        return difference(f"{key}[{number}]", *pair)
     if isinstance(found, dict) and isinstance(wanted, dict):
         name = next(n for n in [*wanted, *found] if found.get(n) != wanted.get(n))
-        return _difference(f"{key}.{name}", found.get(name), wanted.get(name))
+        return difference(f"{key}.{name}", found.get(name), wanted.get(name))
     if key == "start":
         return "it began from other weights"
+    if key in ("samples", "strangers"):
+        return f"{key}: other pictures"
     return f"{key}={found!r} there, {wanted!r} asked for"

@@ -540,3 +540,16 @@ def test_real_twins_small_faces_and_empty_rooms_are_refused(real, tmp_path):
         path = video.write(tmp_path / f"{name}.mp4", [np.asarray(scene)] * 12, 25)
         with pytest.raises(InputError, match=f"{name}.mp4: {words[name]}"):
             dataset.make_crops(path, tmp_path / name, 64, "mediapipe")
+
+
+def test_the_fingerprint_tells_other_pictures_even_where_they_are_as_many():
+    def store_of(source):
+        meta, rest = {"sha256": source}, [None] * 4
+        return store.Session("a", np.zeros((4, 8, 8, 3), np.uint8), *rest, meta)
+
+    one = dataset.Samples([store_of("x")], [(0, 1), (0, 2)])
+    again = dataset.Samples([store_of("x")], [(0, 1), (0, 2)])
+    others = [dataset.Samples([store_of("y")], [(0, 1), (0, 2)]),
+              dataset.Samples([store_of("x")], [(0, 1), (0, 3)])]  # fmt: skip
+    assert one.fingerprint == again.fingerprint
+    assert all(one.fingerprint != other.fingerprint for other in others)

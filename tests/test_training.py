@@ -31,6 +31,7 @@ class Pictures:
         self.images = torch.nn.functional.interpolate(coarse, size=size, mode="bilinear")
         self.sessions = [SimpleNamespace(landmarks=np.zeros((count, 68, 2)))]
         self.indices = np.stack([np.zeros(count, int), np.arange(count)], axis=1)
+        self.fingerprint = f"{count} of {size}"
 
     def __len__(self):
         return len(self.images)
@@ -447,6 +448,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
         ({"stages": [STAGES[0], Stage("all", 99)]}, r"stages\[1\]\.images=28 there, 99 asked"),
         ({"seed": 1}, "seed=0 there, 1 asked"),
         ({"model": tiny(1)}, "other weights"),
+        ({"strangers": Pictures(6)}, "strangers: other pictures"),
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused(tmp_path, other, word):
@@ -567,7 +569,7 @@ def test_under_headsets_pictures_without_a_face_are_left_out(tmp_path):
     frames = (255 * pictures.images).byte().permute(0, 2, 3, 1).numpy()
     landmarks = np.zeros((len(frames), 68, 2), np.float32)
     landmarks[::3] = np.nan
-    store = SimpleNamespace(frames=frames, landmarks=landmarks, image_size=64)
+    store = SimpleNamespace(frames=frames, landmarks=landmarks, image_size=64, name="a", meta={})
 
     def careful(images, points, generator):
         assert points.isfinite().all()

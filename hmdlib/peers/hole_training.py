@@ -18,6 +18,7 @@ from hmdlib import InputError, checkpoint, dataset
 from hmdlib.history import History, Progress
 from hmdlib.iteration import choose_precision
 from hmdlib.training import in_advance
+from hmdlib.training_state import difference
 
 VERSION = 1
 COLUMNS = (
@@ -114,7 +115,7 @@ class Run:
         starts = {f"start of {k}": checkpoint.fingerprint(m) for k, m in lesson.modules.items()}
         self.identity = json.loads(json.dumps({
             "version": VERSION, "lesson": lesson.name, **asdict(plan), "losses": lesson.losses,
-            "seed": seed, "samples": len(samples), **starts,
+            "seed": seed, "samples": samples.fingerprint, **starts,
         }))  # fmt: skip
 
     def enter(self):
@@ -194,6 +195,6 @@ class Run:
             there, wanted = found.get(key), self.identity.get(key)
             if there != wanted:
                 raise InputError(
-                    f"{self.path}: belongs to another training ({key}: {there!r} there, {wanted!r} "
-                    "asked for); delete or move its folder to begin anew, or ask for what it was"
+                    f"{self.path}: belongs to another training ({difference(key, there, wanted)}); "
+                    "delete or move its folder to begin anew, or ask for what it was"
                 )
