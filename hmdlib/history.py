@@ -15,9 +15,9 @@ COLUMNS = (
 )  # fmt: skip
 """step: steps done in all; images: seen in all; lr at that step; total .. mask: Eq. 6 and its
 terms, unweighted, averaged since the last row (rec, mask in grey levels); landmarks: how far they
-are off, in percent of the picture's side; D, D_real: the
-discriminator's loss and its mean probability for real pictures; code: the code adversary's loss;
-psnr_*: raw output on held-back pictures."""
+are off, in percent of the picture's side; D, D_real: the discriminator's loss and its mean
+probability for real pictures; code: the code adversary's loss; psnr_*: raw output on held-back
+pictures."""
 
 
 class History:

@@ -76,8 +76,9 @@ class Players:
 def train_step(players, batch, stage, number):
     """One iteration of [3]'s loop, in its order. Returns the terms as detached scalars by name.
 
-    batch: occluded, target, hidden. number: steps done before; D learns at every second step,
-    before the generator is judged by it; the latent discriminator at every fourth.
+    batch: occluded, target, hidden, and landmarks where the model wants them. number: steps done
+    before; D learns at every second step, before the generator is judged by it; the latent
+    discriminator at every fourth.
     """
     model = players.model
     known = {"landmarks": batch.landmarks} if model.wants_landmarks else {}

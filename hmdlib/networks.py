@@ -231,7 +231,7 @@ class Deoccluder(nn.Module):
         fusion = AttentionFusion(width, activation, attention_start, m) if attention else None
         self.attention = fusion
         self.wants_mask = mask_input
-        self.wants_landmarks = False  # as hmdlib.ours does
+        self.wants_landmarks = False  # only hmdlib.ours does
         self.bypass_attention = False
         self.attention_has_learnt = False
 

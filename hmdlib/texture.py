@@ -21,7 +21,7 @@ distances between the outer eye corners (head_pose). From the forehead to under 
 
 def texture_places(points):
     """Points (..., 2) of the average face's frame -> the texture's own coordinates in [-1, 1]."""
-    low, high = (torch.tensor(corner) for corner in BOX)
+    low, high = (points.new_tensor(corner) for corner in BOX)
     return (points - low) / (high - low) * 2 - 1
 
 

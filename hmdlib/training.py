@@ -127,7 +127,7 @@ def train(model, stages, samples, folder, occluder=None, validation=None, seed=0
     belongs to another training, and when a loss is no longer finite.
     """
     _check(model, stages, samples, validation, keep)
-    if occluder is not None or model.wants_landmarks:  # by which a headset is put on, too
+    if occluder is not None or model.wants_landmarks:  # they place headset and texture
         samples = dataset.with_landmarks(samples, "samples")
         validation = validation and dataset.with_landmarks(validation, "validation")
         strangers = strangers and dataset.with_landmarks(strangers, "strangers")
@@ -208,6 +208,11 @@ def _check(model, stages, samples, validation, keep):
         if "landmarks" in stage.losses and not model.wants_landmarks:
             raise InputError(
                 f"stage {stage.name!r}: losses: landmarks: this model finds none; leave it out"
+            )
+        if model.wants_landmarks and "landmarks" not in stage.losses:
+            raise InputError(
+                f"stage {stage.name!r}: losses: this model lays a texture by landmarks and nothing "
+                "teaches it to find them; add landmarks, or build it with texture=False"
             )
     if not len(samples):
         raise InputError("samples: no picture to learn from; look at the crops first")

@@ -175,7 +175,7 @@ def views(model, image, landmarks, headset=None):
     }
     pictures = {name: figures.as_uint8(picture)[0] for name, picture in pictures.items()}
     for name, maps in [("attention_enc", attention_enc), ("attention_dec", attention_dec)]:
-        if maps is not None:
+        if model.attention is not None and maps is not None:  # what ours returns is none
             pictures[name] = figures.overlay_map(occluded, maps, low=None, high=None)[0]
     return pictures
 

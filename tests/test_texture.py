@@ -133,6 +133,17 @@ class TestInOurs:
         stage = training.Stage("all", 80, {"rec": 1, "landmarks": 1})
         with pytest.raises(InputError, match="landmarks: this model finds none"):
             training.train(networks.Deoccluder(64, 8, 9), [stage], [0], tmp_path)
+        untaught = training.Stage("all", 80, {"rec": 1})
+        with pytest.raises(InputError, match="nothing teaches it to find them"):
+            training.train(Ours(64, 8), [untaught], [0], tmp_path)
+
+    def test_a_step_in_bfloat16_changes_the_texture(self, batch):
+        players = Players(Ours(64, 8), precision="bfloat16")
+        stage = training.Stage("all", 80, {"rec": 1, "landmarks": 2.5})
+        players.enter(stage)
+        players.set_lr(1e-3)
+        assert all(torch.isfinite(v) for v in train_step(players, batch, stage, 0).values())
+        assert players.model.texture.pictures.abs().max() > 0
 
 
 def test_landmarks_off_by_one_in_a_hundred_in_x_alone_cost_a_half():

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from hmdlib import head_pose, masks, networks, widgets
+from hmdlib.ours import Ours
 
 SIZE = 64
 
@@ -125,9 +126,9 @@ def test_views_keep_truth_and_visible_pixels(model, sessions):
 
 
 def test_a_model_without_attention_has_no_maps(sessions):
-    model = networks.Deoccluder(image_size=SIZE, width=8, attention=False).eval()
-    toy = widgets.playground(model, sessions)
-    assert "attention_enc" not in toy.controls["left"].options
+    for model in (networks.Deoccluder(image_size=SIZE, width=8, attention=False), Ours(SIZE, 8)):
+        toy = widgets.playground(model.eval(), sessions)
+        assert not {"attention_enc", "attention_dec"} & set(toy.controls["left"].options)
 
 
 def test_every_control_of_the_playground_changes_the_picture(model, sessions):

@@ -32,7 +32,7 @@ REFERENCE = ROOT / "results/reference"
 RECORDED = {
     "06_loss_ablation": ["table_2.csv", "verdicts.csv", "figure_5.png", "eyes.png", "spectrum.png"],
     "06b_peers": ["metrics.json"],
-    "06c_ours": ["metrics.json", "figure.png", "eyes.png"],
+    "06c_ours": ["metrics.json", "figure.png", "eyes.png", "texture.png", "eyes_moved.png"],
     "07_sota_comparison": ["table_1.csv", "verdicts.csv", "cost.csv", "by_pose_and_eyes.csv",
                            "figure_4.png", "eyes.png", "methods.png"],
     "10_eyes_and_time": ["face_measures.csv", "slit.png"],
@@ -111,8 +111,8 @@ def record_tables():
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.suffix == ".png":
                 picture = Image.open(folder / name).convert("RGB")
-                picture.thumbnail((900, 900))
-                picture.quantize(128).save(target, optimize=True)
+                picture.thumbnail((1100, 1100))
+                picture.quantize(256).save(target, optimize=True)
             else:
                 shutil.copy(folder / name, target)
     study.write_json(REFERENCE / "laptop/run.json", record)
