@@ -47,7 +47,7 @@ def deocclude(args):
     headset = masks.Headset(args.wear, strap=True) if args.wear else None
     report = inference.deocclude_video(
         args.model, args.video, args.output, headset, args.box, args.detector,
-        side_by_side=args.side_by_side,
+        side_by_side=args.side_by_side, finder=args.finder,
     )  # fmt: skip
     say(report)
 
@@ -96,6 +96,10 @@ def parser():
         help="the head-and-shoulders square in pixels, where no detector finds a face",
     )  # fmt: skip
     one.add_argument("--detector", default="auto")
+    one.add_argument(
+        "--finder", type=Path, metavar="MODEL",
+        help="the paper's model of the same person: it finds the headset for ours",
+    )  # fmt: skip
     one.add_argument("--side-by-side", action="store_true", help="write input and result abreast")
     return top
 

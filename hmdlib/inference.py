@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import ndimage
+from skimage import filters, measure
 from torch.nn.functional import conv2d, pad
 from tqdm.auto import tqdm
 
@@ -30,6 +32,27 @@ def deocclude(model, occluded, hidden=None, batch_size=32):
         outputs.append(model(occluded[part].to(where), mask).clamp(0, 1).to(occluded.device))
     model.train(was_training)
     return torch.cat(outputs) if outputs else torch.zeros_like(occluded)
+
+
+def find_headset(finder, occluded):
+    """Where the headset is: where a model that was never told draws something else than is seen.
+
+    finder: the paper's model of the same person, which takes no mask. occluded: (N, 3, S, S) in
+    [0, 1]. Returns hidden (N, 1, S, S), 0 or 1: the largest patch that differs, its holes closed, a
+    pixel wider; nothing where that is less than a fiftieth of the picture.
+    """
+    difference = (deocclude(finder, occluded) - occluded).abs().amax(dim=1).cpu().numpy()
+    found = np.zeros(difference.shape, bool)
+    for mask, one in zip(found, difference, strict=True):
+        smooth = ndimage.gaussian_filter(one, 0.7)
+        patches = measure.label(filters.apply_hysteresis_threshold(smooth, 0.07, 0.16))
+        if patches.any():
+            largest = patches == 1 + np.bincount(patches.ravel())[1:].argmax()
+            wide = np.pad(largest, 6, mode="edge")  # a headset may go on beyond the picture
+            closed = ndimage.binary_fill_holes(ndimage.binary_closing(wide, iterations=3))
+            mask[:] = ndimage.binary_dilation(closed)[6:-6, 6:-6]
+            mask[:] &= mask.mean() > 0.02
+    return torch.from_numpy(found)[:, None].to(occluded)
 
 
 def composite(output, occluded, hidden, feather=0.0):
@@ -109,28 +132,36 @@ class Report:
 
 
 def deocclude_video(model, source, out, headset=None, box=None, detector="auto", feather=None,
-                    side_by_side=False, device="auto", batch_size=8):  # fmt: skip
+                    side_by_side=False, device="auto", batch_size=8, finder=None):  # fmt: skip
     """From a video file to a video file: find the crop, de-occlude, paste back, keep the sound.
 
     model: a networks.Deoccluder or its weights file. source: any video. headset: None when the
     person in it wears one already; a masks.Headset to put one on first, for a try without one.
     box: (x, y, side) of the head-and-shoulders square in source pixels; None finds it, which needs
     a face that `detector` can see. feather: see composite; None takes a fortieth of the crop's
-    side. side_by_side: write input and result beside each other.
+    side. side_by_side: write input and result beside each other. finder: the paper's model of the
+    same person or its weights, which finds a real headset (find_headset) for a model that must be
+    told where it is.
 
-    With a headset of ours the hidden pixels are known, and only they change. With a real one the
-    whole square is the model's, joined softly at its edge. Streams; frames without a face stay as
-    they are. Returns a Report. Raises InputError when no face is found, when the model wants the
-    mask as input and the headset is a real one, when the weights are a discriminator's, when the
-    box lies beside the picture, and when `out` cannot be written or is the source itself.
+    With a headset of ours, or a finder, the hidden pixels are known, and only they change. With a
+    real one alone the whole square is the model's, joined softly at its edge. Streams; frames
+    without a face stay as they are. Returns a Report. Raises InputError when no face is found, when
+    the model must be told where a real headset is and there is no finder, when the finder is none,
+    when the weights are a discriminator's, when the box lies beside the picture, and when `out`
+    cannot be written or is the source itself.
     """
-    if not isinstance(model, torch.nn.Module):
-        file, model = model, networks.load_weights(model)
-        if isinstance(model, networks.Discriminator):
-            raise hmdlib.InputError(f"{file}: is a discriminator; give model.safetensors beside it")
-    if headset is None and model.wants_mask:
-        raise hmdlib.InputError("headset=None: this model wants the mask, which nobody knows here")
-    model = model.to(hmdlib.device(device))
+    device = hmdlib.device(device)
+    model, finder = _loaded(model, device), finder and _loaded(finder, device)
+    if headset is None and model.wants_mask and finder is None:
+        raise hmdlib.InputError(
+            "headset=None: this model must be told where the headset is; give finder=, the paper's "
+            "model of the same person"
+        )
+    if finder is not None:
+        if finder.wants_mask:
+            raise hmdlib.InputError("finder: must be told where the headset is; give another")
+        if finder.architecture["image_size"] != model.architecture["image_size"]:
+            raise hmdlib.InputError("finder: of another image size than the model")
     info = video.probe(source)
     _refuse(box, info, out)
     landmarks, boxes = _track(source, info, headset, box, detector)
@@ -143,13 +174,22 @@ def deocclude_video(model, source, out, headset=None, box=None, detector="auto",
             before = np.stack([image for image, _ in part])
             times.extend(time for _, time in part)
             before, after, changed = _results(
-                model, before, landmarks[now], boxes[now], headset, feather
+                model, before, landmarks[now], boxes[now], headset, feather, finder
             )
             done.extend(changed)
             yield from np.concatenate([before, after], axis=2) if side_by_side else after
 
     video.write(out, results(), info.fps, sound_from=source, times=times)
     return Report(Path(out), len(done), int(sum(done)))
+
+
+def _loaded(model, device):
+    """A model, or one from its weights file, on the device."""
+    if not isinstance(model, torch.nn.Module):
+        file, model = model, networks.load_weights(model)
+        if isinstance(model, networks.Discriminator):
+            raise hmdlib.InputError(f"{file}: is a discriminator; give model.safetensors beside it")
+    return model.to(device)
 
 
 def _refuse(box, info, out):
@@ -192,7 +232,7 @@ def _track(source, info, headset, box, detector, together=8):
     return masks.smooth(landmarks, times), boxes
 
 
-def _results(model, before, landmarks, boxes, headset, feather):
+def _results(model, before, landmarks, boxes, headset, feather, finder):
     """Some frames (n, H, W, 3): with the headset on, with it off, and which were changed (n,)."""
     seen = np.isfinite(landmarks).all(axis=(1, 2))
     before, after = before.copy(), before.copy()
@@ -203,21 +243,26 @@ def _results(model, before, landmarks, boxes, headset, feather):
                 landmarks[n : n + 1], frame.shape[:2], headset, over=_float(frame)
             )
             before[n] = _uint8(occluded)
-        after[n] = _take_off(model, before[n], hidden, boxes[n], feather)
+        after[n] = _take_off(model, before[n], hidden, boxes[n], feather, finder)
     return before, after, seen
 
 
-def _take_off(model, frame, hidden, box, feather):
-    """One frame (H, W, 3) without its headset; hidden (1, 1, H, W), or None: the whole box."""
+def _take_off(model, frame, hidden, box, feather, finder):
+    """One frame (H, W, 3) without its headset; hidden (1, 1, H, W), or None: as the finder finds
+    it, or without one the whole box."""
     size, side = model.architecture["image_size"], float(box[2])
     crop, mask = faces.cut(frame, box, size), None
     if hidden is not None:
         shown = np.repeat(np.uint8(255 * hidden[0, 0, :, :, None]), 3, axis=2)
         mask = (_float(faces.cut(shown, box, size))[:, :1] > 0).float()
+    elif finder is not None:
+        mask = find_headset(finder, _float(crop))
     output = _uint8(deocclude(model, _float(crop), mask))
     if hidden is None:
-        whole = faces.paste(np.zeros_like(frame), np.full_like(output, 255), box)
-        hidden = (_float(whole)[:, :1] > 0).float()
+        square = np.full_like(output, 255)
+        if mask is not None:
+            square[:] = 255 * mask[0, 0, :, :, None].byte().numpy()
+        hidden = (_float(faces.paste(np.zeros_like(frame), square, box))[:, :1] > 0.5).float()
     feather = side / 40 if feather is None else feather
     # Nothing changes but the hidden pixels, and the join is judged by pixels not far from them.
     window = (slice(None), slice(None), *_around(hidden[0, 0], int(2 * feather) + 1))

@@ -164,13 +164,60 @@ def test_a_real_headset_needs_only_the_box(clip, tmp_path):
     assert abs(frame[:, :50] - 170).max() < 8 and abs(frame[110:] - 170).max() < 8
 
 
+class Flat(Negative):
+    """Draws one grey everywhere, whatever it sees."""
+
+    def __init__(self, grey, **how):
+        super().__init__(**how)
+        self.grey = grey
+
+    def forward(self, images, hidden=None):
+        assert (hidden is not None) == self.wants_mask
+        return torch.full_like(images, self.grey)
+
+
+def test_a_headset_is_found_where_a_model_that_knows_the_wall_draws_otherwise():
+    generator = torch.Generator().manual_seed(0)
+    images = 0.6 + 0.03 * torch.rand(3, 3, 64, 64, generator=generator)  # the camera's noise
+    worn = torch.zeros(3, 1, 64, 64)
+    worn[0, :, 20:40, 10:54] = worn[1, :, 5:25, 30:] = 1  # the second goes on beyond the picture
+    dark = torch.where(worn > 0, 0.1, images)
+    dark[0, :, 28:32, 30:34] = 0.6  # what shines like the wall is inside it all the same
+    dark[:2, :, 60, 2:4] = 1.0  # a spot far away is not
+    found = inference.find_headset(Flat(0.615), dark)
+    overlap = (found * worn).sum((1, 2, 3)) / torch.maximum(found, worn).sum((1, 2, 3))
+    assert found.shape == worn.shape and set(found.unique().tolist()) == {0.0, 1.0}
+    assert (overlap[:2] > 0.7).all() and (found * worn).sum() == worn.sum()
+    assert found[2].sum() == 0  # nobody wears one there
+
+
+def test_with_a_finder_only_the_headset_changes(tmp_path):
+    frame = np.full((144, 192, 3), 170, np.uint8)
+    frame[50:80, 80:120] = 20
+    video.write(tmp_path / "worn.mp4", [frame] * 3, 25)
+    out, model = tmp_path / "out.mp4", Flat(1.0, wants_mask=True)
+    say = {"box": (40, 20, 112), "feather": 0, "finder": Flat(170 / 255)}
+    inference.deocclude_video(model, tmp_path / "worn.mp4", out, **say)
+    after = [image.astype(int) for image, _ in video.read(out)][1]
+    assert after[54:76, 84:116].min() > 245
+    beside = np.ones((144, 192), bool)
+    beside[42:88, 72:128] = False
+    assert abs(after[beside] - 170).max() < 8
+    for finder, word in (
+        (model, "must be told"),
+        (Flat(0.5, image_size=128), "another image size"),
+    ):
+        with pytest.raises(InputError, match=f"finder: .*{word}"):
+            inference.deocclude_video(model, tmp_path / "worn.mp4", out, finder=finder)
+
+
 def test_what_cannot_work_is_refused(clip, tmp_path):
     clip.with_suffix(".truth.npz").unlink()
     np.savez(clip.with_suffix(".truth.npz"), landmarks=np.full((20, 68, 2), np.nan, np.float32))
     with pytest.raises(InputError, match=r"no face found.*give box=\(x, y, side\)"):
         inference.deocclude_video(Negative(), clip, tmp_path / "out.mp4")
     for model in (Negative(wants_mask=True), Ours(64, 8)):
-        with pytest.raises(InputError, match="wants the mask"):
+        with pytest.raises(InputError, match="must be told where the headset is; give finder="):
             inference.deocclude_video(model, clip, tmp_path / "out.mp4")
     with pytest.raises(InputError, match="there is no such file"):
         inference.deocclude_video(Negative(), tmp_path / "none.mp4", tmp_path / "out.mp4")
