@@ -205,6 +205,12 @@ def _check(model, stages, samples, validation, keep):
     if not stages:
         raise InputError("stages=[]: nothing to train; give at least one Stage")
     for stage in stages:
+        for what, asked in (("frozen", stage.frozen), ("code_adversary", stage.code_adversary)):
+            if asked and not hasattr(model, "decoder"):
+                raise InputError(
+                    f"stage {stage.name!r}: {what}: is of the paper's model; this one has no such "
+                    "part; leave it out"
+                )
         if "landmarks" in stage.losses and not model.wants_landmarks:
             raise InputError(
                 f"stage {stage.name!r}: losses: landmarks: this model finds none; leave it out"

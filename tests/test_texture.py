@@ -137,6 +137,12 @@ class TestInOurs:
         with pytest.raises(InputError, match="nothing teaches it to find them"):
             training.train(Ours(64, 8), [untaught], [0], tmp_path)
 
+    @pytest.mark.parametrize("switch", [{"frozen": ("common",)}, {"code_adversary": True}])
+    def test_what_only_the_paper_s_model_has_is_refused_before_work(self, switch, tmp_path):
+        stage = training.Stage("all", 80, {"rec": 1, "landmarks": 1}, **switch)
+        with pytest.raises(InputError, match=f"{next(iter(switch))}: is of the paper's model"):
+            training.train(Ours(64, 8), [stage], [0], tmp_path)
+
     def test_a_step_in_bfloat16_changes_the_texture(self, batch):
         players = Players(Ours(64, 8), precision="bfloat16")
         stage = training.Stage("all", 80, {"rec": 1, "landmarks": 2.5})
