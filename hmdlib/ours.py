@@ -1,10 +1,11 @@
-"""Beyond the paper: a small network that continues what is seen into the hole.
+"""Beyond the paper: a small network that continues what is seen, and remembers the eyes.
 
 The paper draws what is under the headset from 99 numbers, averaged over the whole picture, and
 looks at what the encoder saw at one scale, 4 pixels coarse, with four fat convolutions (78 % of the
-arithmetic). But the largest part of what goes wrong there lies beyond the face, where the hair ends
-and the head ends, and such borders go on beside the headset, in their place. So here encoder and
-decoder meet at every scale, the finest 2 pixels coarse, as in a U-Net; and what is seen is kept.
+arithmetic at the paper's size). But the largest part of what goes wrong there lies beyond the face,
+where the hair ends and the head ends, and such borders go on beside the headset, in their place. So
+here encoder and decoder meet at every scale, the finest 2 pixels coarse, as in a U-Net; and what is
+seen is kept. The eyes, of which nothing is seen, are remembered as a texture (hmdlib.texture).
 Notebook 06c takes it apart.
 """
 
