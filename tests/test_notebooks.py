@@ -222,6 +222,14 @@ class TestForm:
             assert "# " in lines[statement.lineno - 1], f"no comment: {lines[statement.lineno - 1]}"
         assert {"profile", "subject", "results", "data"} <= set(study.read_notebook(book).declared)
 
+    def test_its_own_parameters_are_the_laptop_profile_s(self, book):
+        """Who opens a notebook after the laptop run finds its trainings finished, not refused."""
+        name, _, shared, own = study.read_profile("laptop")
+        books = [study.read_notebook(path) for path in sorted(book.parent.glob("*.ipynb"))]
+        (read,) = [one for one in books if one.name == book.stem]
+        for parameter, value in study.hand_out(books, name, shared, own)[read.name].items():
+            assert read.declared[parameter].default == value, parameter
+
     def test_the_parts_of_the_story_are_there(self, book):
         text = "\n".join(cell["source"] for cell in cells(book, "markdown")).lower()
         for part in ["you should see", "deliberate failure", "play with it", "what was written",
