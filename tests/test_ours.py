@@ -42,12 +42,14 @@ def test_without_the_finer_scales_the_decoder_knows_the_coarsest_alone(pictures)
 def test_the_four_quarters_of_a_coarser_place_may_differ_where_nothing_finer_is_seen(pictures):
     """With all hidden alike no finer map tells them apart: the way up itself must."""
     images, hidden = pictures
+    torch.manual_seed(0)
     model, finest = Ours(64, 8).eval(), []
     model.draw[0].register_forward_hook(lambda block, given, drawn: finest.append(drawn))
     with torch.no_grad():
         model(images, torch.ones_like(hidden))
     quarters = torch.nn.functional.pixel_unshuffle(finest[0], 2).unflatten(1, (-1, 4))
-    assert (quarters.std(dim=2) > 0).float().mean() > 0.3  # relu makes some of them equal, to zero
+    lit = quarters.amax(dim=2) > 0  # relu makes the others equal, to zero
+    assert lit.any() and (quarters.std(dim=2) > 0)[lit].float().mean() > 0.9
 
 
 def test_no_pixel_under_the_headset_has_any_influence(pictures):
