@@ -151,6 +151,12 @@ def test_the_command_line_offers_the_same(clip, tmp_path, capsys):
     assert video.probe(out).width == 384
     assert __main__.main([*words, "--box", "60", "20", "80"]) == 0
     assert "20 of 20 frames" in capsys.readouterr().out and video.probe(out).width == 192
+    networks.save_weights(tmp_path / "ours.safetensors", Ours(64, 8))
+    told = ["deocclude", str(tmp_path / "ours.safetensors"), str(clip), str(out)]
+    assert __main__.main([*told, "--box", "60", "20", "80"]) == 2
+    assert "must be told where the headset is" in capsys.readouterr().err
+    assert __main__.main([*told, "--box", "60", "20", "80", "--finder", str(model)]) == 0
+    assert "20 of 20 frames" in capsys.readouterr().out
     assert __main__.main([*words, "--wear", "hat"]) == 2
     assert "family='hat' is not a headset" in capsys.readouterr().err
 
