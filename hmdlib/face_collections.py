@@ -73,13 +73,14 @@ def open_collection(collection, crops, image_size=128, seed=0):
     """The store of a face collection as a profile writes it, made when it is not there yet.
 
     collection: {"kind": "synthetic", "count": 800} renders a crowd; {"kind": "folder", "path": ...}
-    or another layout of LAYOUTS reads one. "name" tells two of a kind apart. crops: the folder of
-    all crops of this image size. Returns the Session.
+    or another layout of LAYOUTS reads one. "name" tells two of a kind apart, "seed" makes other
+    people than `seed` does. crops: the folder of all crops of this image size. Returns the Session.
     """
     folder = Path(crops) / f"faces_{collection.get('name', collection['kind'])}"
     if collection["kind"] == "synthetic":
         from hmdlib.synthetic import people  # the renderer takes seconds to load
 
+        seed = collection.get("seed", seed)
         people.render_collection(folder, collection["count"], image_size, seed)
         return open_session(folder)
     return make_collection(collection["kind"], collection["path"], folder, image_size)

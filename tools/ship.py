@@ -3,7 +3,7 @@
     ./run_all.sh generic --only 03 && ./run_all.sh generic_on --only 03
     .venv/bin/python tools/ship.py generic
 
-    ./run_all.sh laptop && ./run_all.sh laptop --only 06c -p train_generic true
+    ./run_all.sh ours && ./run_all.sh ours_on
     .venv/bin/python tools/ship.py ours
 
     ./run_all.sh peers --only 01 && ./run_all.sh peers --only 06b
@@ -13,9 +13,9 @@
     .venv/bin/python tools/ship.py tables
 
 Writes results/reference/<what>: the weights as float16, half as large, the curves of the trainings,
-and run.json with what was run, where and when. The generic weights were trained in two parts; their
-run.json is the second's and holds the first's as `begun_from`. `tables` records the laptop run:
-its tables, run.json, and small copies of its figures (of the synthetic person only).
+and run.json with what was run, where and when. The generic weights and ours were trained in two
+parts; run.json is the second's and holds the first's as `begun_from`. `tables` records the laptop
+run: its tables, run.json, and small copies of its figures (of the synthetic person only).
 """
 
 import shutil
@@ -50,8 +50,11 @@ def record_of(profile, notebook):
         )
     for part in ("parameters", "notebooks"):
         record[part] = {notebook: record[part][notebook]}
-    crowd = ROOT / "data/crops" / str(record["parameters"][notebook]["image_size"])
-    record["data"] = {"faces_synthetic": study.read_json(crowd / "faces_synthetic/meta.json")}
+    parameters = record["parameters"][notebook]
+    crops = ROOT / "data/crops" / str(parameters["image_size"])
+    crowds = parameters.get("collections", parameters.get("collection", []))
+    names = [f"faces_{crowd.get('name', crowd['kind'])}" for crowd in crowds]
+    record["data"] = {name: study.read_json(crops / name / "meta.json") for name in names}
     return record, ROOT / "results" / profile / record["subject"] / notebook
 
 
@@ -80,9 +83,12 @@ def ship_generic():
 
 def ship_ours():
     """Our model's practice on strangers (notebook 06c)."""
-    record, trained = record_of("laptop", "06c_ours")
+    first, begun = record_of("ours", "06c_ours")
+    record, trained = record_of("ours_on", "06c_ours")
     record["weights"] = ship(trained / "generic/model.safetensors", "ours/model.safetensors")
-    shutil.copy(trained / "generic/history.csv", REFERENCE / "ours/history.csv")
+    record["begun_from"] = first
+    shutil.copy(begun / "generic/history.csv", REFERENCE / "ours/history.csv")
+    shutil.copy(trained / "generic/history.csv", REFERENCE / "ours/history_on.csv")
     study.write_json(REFERENCE / "ours/run.json", record)
 
 
