@@ -9,13 +9,13 @@
     ./run_all.sh peers --only 01 && ./run_all.sh peers --only 06b
     .venv/bin/python tools/ship.py peers
 
-    ./run_all.sh laptop
-    .venv/bin/python tools/ship.py tables
+    ./run_all.sh full
+    .venv/bin/python tools/ship.py tables full
 
 Writes results/reference/<what>: the weights as float16, half as large, the curves of the trainings,
 and run.json with what was run, where and when. The generic weights and ours were trained in two
-parts; run.json is the second's and holds the first's as `begun_from`. `tables` records the laptop
-run: its tables, run.json, and small copies of its figures (of the synthetic person only).
+parts; run.json is the second's and holds the first's as `begun_from`. `tables` records a run:
+its tables, run.json, and small copies of its figures (of the synthetic person only).
 """
 
 import shutil
@@ -30,14 +30,19 @@ from hmdlib.weights import sha256_of
 REFERENCE = ROOT / "results/reference"
 
 RECORDED = {
-    "06_loss_ablation": ["table_2.csv", "verdicts.csv", "figure_5.png", "eyes.png", "spectrum.png"],
+    "06_loss_ablation": ["table_2.csv", "verdicts.csv", "figure_5.png", "eyes.png", "spectrum.png",
+                         "switches.csv", "switch_differences.csv"],
     "06b_peers": ["metrics.json"],
-    "06c_ours": ["metrics.json", "figure.png", "eyes.png", "texture.png", "eyes_moved.png"],
+    "06c_ours": ["metrics.json", "figure.png", "eyes.png", "texture.png", "eyes_moved.png",
+                 "steps.csv"],
     "07_sota_comparison": ["table_1.csv", "verdicts.csv", "cost.csv", "by_pose_and_eyes.csv",
                            "figure_4.png", "eyes.png", "methods.png"],
     "10_eyes_and_time": ["face_measures.csv", "slit.png"],
 }  # fmt: skip
-"""Notebook -> what is kept of it in results/reference/laptop."""
+"""Notebook -> what is kept of it in results/reference/<profile>."""
+
+NOT_ALWAYS = {"switches.csv", "switch_differences.csv"}
+"""Written where the profile asks for switches."""
 
 
 def record_of(profile, notebook):
@@ -105,15 +110,18 @@ def ship_peers():
     study.write_json(REFERENCE / "peers/run.json", record)
 
 
-def record_tables():
-    """The laptop run on the shipped person: tables and figures, a file a notebook and name."""
-    record = study.read_json(ROOT / "results/laptop/run.json")
+def record_tables(profile="laptop"):
+    """A run on the shipped person: tables and figures, a file a notebook and name."""
+    record = study.read_json(ROOT / "results" / profile / "run.json")
     if record.get("subject") != "synthetic_7":
-        raise InputError("results/laptop: is not of synthetic_7; only the person that is shipped")
+        found = "not of synthetic_7, the person that is shipped" if record else "no run is there"
+        raise InputError(f"results/{profile}: {found}; ./run_all.sh {profile} first")
     for notebook, names in RECORDED.items():
-        _, folder = record_of("laptop", notebook)
+        _, folder = record_of(profile, notebook)
         for name in names:
-            target = REFERENCE / "laptop" / f"{notebook.partition('_')[0]}_{name}"
+            if name in NOT_ALWAYS and not (folder / name).exists():
+                continue
+            target = REFERENCE / profile / f"{notebook.partition('_')[0]}_{name}"
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.suffix == ".png":
                 picture = Image.open(folder / name).convert("RGB")
@@ -121,15 +129,16 @@ def record_tables():
                 picture.quantize(256).save(target, optimize=True)
             else:
                 shutil.copy(folder / name, target)
-    study.write_json(REFERENCE / "laptop/run.json", record)
+    study.write_json(REFERENCE / profile / "run.json", record)
 
 
 if __name__ == "__main__":
     known = {"generic": ship_generic, "ours": ship_ours, "peers": ship_peers,
              "tables": record_tables}  # fmt: skip
-    if len(sys.argv) != 2 or sys.argv[1] not in known:
-        sys.exit(f"usage: ship.py {'|'.join(known)}")
+    what, *further = sys.argv[1:] or [None]
+    if what not in known or len(further) > (what == "tables"):
+        sys.exit(f"usage: ship.py {'|'.join(known)} [PROFILE of the tables]")
     try:
-        known[sys.argv[1]]()
+        known[what](*further)
     except InputError as error:
         sys.exit(str(error))
