@@ -6,7 +6,7 @@ headset, posed from 68 landmarks, so that they follow roll, yaw, pitch and scale
 (N, 1, H, W), 1 = hidden, exactly 0 or 1.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -159,4 +159,6 @@ def occluder(kind="textured", random=True, model=None):
         hidden = headset(landmarks, size, models).to(images.device)
         return occlude(images, hidden, kind, generator), hidden
 
+    told = asdict(model) if model else None
+    cover.told = {"kind": kind, "random": random, "model": told}  # a checkpoint asks for it
     return cover

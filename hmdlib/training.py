@@ -136,7 +136,7 @@ def train(model, stages, samples, folder, occluder=None, validation=None, seed=0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         players = make_players(model, stages, discriminator, device, precision)
-        run = Run(players, stages, samples, folder, seed, strangers)
+        run = Run(players, stages, samples, folder, seed, strangers, occluder)
         held_back = validation and HeldBack(validation, occluder, seed, device)
         run.restore()
         every = log_every or max(1, min(25, run.total_steps // 20))

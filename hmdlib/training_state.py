@@ -37,7 +37,8 @@ class Position:
 class Run:
     """A training under way: networks, optimisers, average, best, chance, position, history."""
 
-    def __init__(self, players, stages, samples, folder, seed, strangers=None):
+    def __init__(self, players, stages, samples, folder, seed, strangers=None,
+                 occluder=None):  # fmt: skip
         self.players, self.stages = players, stages
         self.history = History(folder)
         self.position = Position(history=self.history)
@@ -51,6 +52,7 @@ class Run:
             "stages": [asdict(stage) for stage in stages], "seed": seed,
             "samples": samples.fingerprint,
             "strangers": strangers.fingerprint if strangers else None,
+            "occluder": getattr(occluder, "told", None),  # one of the user's own: not told apart
             "start": checkpoint.fingerprint(players.model),
         }))  # fmt: skip
 

@@ -169,6 +169,14 @@ def test_occluder_serves_training_and_test(kind):
     assert torch.equal(fixed[1], masks.headset(landmarks, 128, masks.Headset("goggles")))
 
 
+def test_occluders_that_hide_otherwise_say_so():
+    """A checkpoint asks, so that no training goes on under other headsets."""
+    same = [masks.occluder("flat").told, masks.occluder("flat", random=True).told]
+    others = [masks.occluder("noise").told, masks.occluder("flat", random=False).told,
+              masks.occluder("flat", model=masks.Headset(strap=True)).told]  # fmt: skip
+    assert same[0] == same[1] and all(other != same[0] for other in others)
+
+
 def test_a_face_outside_the_picture_hides_nothing():
     assert masks.headset(turned([(0, 0, 0)])[0] + 1000, 128).sum() == 0
     assert masks.headset(torch.zeros(0, 68, 2), 128).shape == (0, 1, 128, 128)

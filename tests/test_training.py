@@ -15,7 +15,7 @@ import pytest
 import torch
 from test_networks import published_state
 
-from hmdlib import InputError, checkpoint, history, iteration, losses, networks, training
+from hmdlib import InputError, checkpoint, history, iteration, losses, masks, networks, training
 from hmdlib.dataset import Batch, Samples, batches
 from hmdlib.networks import Deoccluder, Discriminator, LatentDiscriminator
 from hmdlib.published import load_3fabrec
@@ -449,6 +449,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
         ({"seed": 1}, "seed=0 there, 1 asked"),
         ({"model": tiny(1)}, "other weights"),
         ({"strangers": Pictures(6)}, "strangers: other pictures"),
+        ({"occluder": masks.occluder("flat")}, r"occluder=None there, {'kind': 'flat'"),
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused(tmp_path, other, word):

@@ -75,7 +75,7 @@ def train(lesson, plan, samples, folder, occluder, seed=0, precision="auto", che
     and when a loss is no longer finite.
     """
     samples = dataset.with_landmarks(samples, "samples")
-    run = Run(lesson, plan, samples, folder, seed, precision)
+    run = Run(lesson, plan, samples, folder, seed, precision, occluder)
     run.restore()
     every = plan.log_every or max(1, plan.steps // 40)
     bar = Progress(plan.steps, run.step, progress)
@@ -103,7 +103,7 @@ def train(lesson, plan, samples, folder, occluder, seed=0, precision="auto", che
 class Run:
     """A training under way: the lesson, chance, position and history; all a checkpoint holds."""
 
-    def __init__(self, lesson, plan, samples, folder, seed, precision):
+    def __init__(self, lesson, plan, samples, folder, seed, precision, occluder):
         self.lesson, self.plan = lesson, plan
         self.device = next(next(iter(lesson.modules.values())).parameters()).device
         self.precision = choose_precision(precision, self.device)
@@ -116,6 +116,7 @@ class Run:
         self.identity = json.loads(json.dumps({
             "version": VERSION, "lesson": lesson.name, **asdict(plan), "losses": lesson.losses,
             "seed": seed, "samples": samples.fingerprint, **starts,
+            "occluder": getattr(occluder, "told", None),
         }))  # fmt: skip
 
     def enter(self):
