@@ -163,6 +163,8 @@ def test_eyes_and_time_measures_each_method_and_a_shuffled_film_is_worse(smoke):
     table = pd.read_csv(place / "face_measures.csv").set_index("method")
     steady = ["baseline", "paper", "mean face", "nearest frame", "truth"]
     assert (table.loc[steady, "warping error"] > 0).all()
+    known = ["baseline", "paper", "ours", "generic", "truth, known sessions"]
+    assert (table.loc[known, "identity distance"] > 0).all()
     assert table.loc["always open", "blink agreement"] in (
         0.5,
         pytest.approx(float("nan"), nan_ok=True),
