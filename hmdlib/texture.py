@@ -61,8 +61,7 @@ class Texture(nn.Module):
     turns shows its eyes otherwise. Nothing at first: the network begins as one without.
 
     forward: code (N, code_size), landmarks (N, 68, 2) in pixels -> (N, 3, S, S), to be added to a
-    picture; 0 outside the texture. window: ((top, bottom), (left, right)) in pixels, to be laid
-    there alone, (N, 3, bottom - top, right - left).
+    picture; 0 outside the texture.
     """
 
     SCALE = 10.0  # Adam moves each weight by some lr a step, which for a grey level is too little
@@ -93,10 +92,8 @@ class Texture(nn.Module):
         fine = F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
         return fine.permute(0, 2, 3, 1)
 
-    def forward(self, code, landmarks, window=None):
+    def forward(self, code, landmarks):
         grid = self.grid(landmarks)
-        if window is not None:
-            grid = grid[:, slice(*window[0]), slice(*window[1])]
         laid = F.grid_sample(self.of(code), grid, align_corners=False)
         # towards its border: no edge; and little of pixels that are hardly ever asked for, since
         # Adam moves their colours as far as all others'
