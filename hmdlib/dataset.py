@@ -88,16 +88,10 @@ class Split:
     unseen: Samples
 
 
-def split(sessions, unseen, held_back=0.1):
-    """Divide by session, never by frame: neighbouring frames are almost copies (decision 22).
-
-    unseen: the name, or list of names, of the sessions kept for the test: another appearance of the
-    person. held_back: the last part of each training session, to stop training by. Returns a Split.
-    Raises InputError when there is one session only, or none of a given name.
-    """
-    names = [session.name for session in sessions]
+def check_split(names, unseen):
+    """InputError unless these sessions can be divided so; returns the unseen ones as a list."""
     unseen = [unseen] if isinstance(unseen, str) else list(unseen)
-    if len(sessions) < 2:
+    if len(names) < 2:
         raise InputError(
             f"{', '.join(names) or 'no session'}: one session only, so nothing unseen is left to "
             "test on; add a video of the person in other clothes at another place"
@@ -109,6 +103,17 @@ def split(sessions, unseen, held_back=0.1):
         raise InputError(
             f"unseen={unseen}: leave at least one session to train on and one to test on"
         )
+    return unseen
+
+
+def split(sessions, unseen, held_back=0.1):
+    """Divide by session, never by frame: neighbouring frames are almost copies (decision 22).
+
+    unseen: the name, or list of names, of the sessions kept for the test: another appearance of the
+    person. held_back: the last part of each training session, to stop training by. Returns a Split.
+    Raises InputError when there is one session only, or none of a given name.
+    """
+    unseen = check_split([session.name for session in sessions], unseen)
     parts = {"train": [], "held_back": [], "unseen": []}
     for s, session in enumerate(sessions):
         first_held = len(session) - round(len(session) * held_back)

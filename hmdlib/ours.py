@@ -147,9 +147,14 @@ class Ours(nn.Module):
 def start_from(model, path):
     """Begin an Ours with another's weights, which may keep or draw what is seen.
 
-    Raises InputError when the file holds another kind of model, or another image size, width or
-    choice of scales, or one with a texture and the other without.
+    A model without texture may begin with one that has it: it takes the rest. Raises InputError
+    when the file holds another kind of model, another image size, width or choice of scales, or no
+    texture where one is wanted.
     """
-    shared = ("image_size", "width", "every_scale", "texture")
-    earlier = load_weights(path, **{key: model.architecture[key] for key in shared})
-    model.load_state_dict(earlier.state_dict())
+    shared = ("image_size", "width", "every_scale")
+    wanted = {key: model.architecture[key] for key in shared}
+    wanted |= {"texture": True} if model.architecture["texture"] else {}
+    tensors = load_weights(path, **wanted).state_dict()
+    if not model.architecture["texture"]:  # of the head, what is drawn and the edge come first
+        tensors = {name: tensors[name][: len(own)] for name, own in model.state_dict().items()}
+    model.load_state_dict(tensors)

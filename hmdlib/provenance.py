@@ -146,7 +146,7 @@ def hardware():
     can_ask = hasattr(os, "sched_getaffinity")
     graphics = _output("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader")
     return {
-        "system": platform.platform(terse=True),
+        "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if can_ask else os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),

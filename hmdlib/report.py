@@ -10,6 +10,8 @@ from hmdlib import study
 from hmdlib.batch import minutes
 
 LONGEST_TABLE = 30
+SCORES = ("ssim", "psnr", "lpips", "gmsd", "sharpness")
+"""Columns of scores: where one is empty, it was not available."""
 """Rows of a csv that the page shows; the file itself is linked."""
 
 NOT_SHOWN = ("history.csv",)
@@ -178,7 +180,8 @@ def csv_table(results, path):
     rows = read_csv(path)
     if path.name in NOT_SHOWN or not rows:
         return ""
-    shown = [[nice(value) for value in row.values()] for row in rows[:LONGEST_TABLE]]
+    shown = [[nice(value) if value or key.split("_")[0] not in SCORES else "not available"
+              for key, value in row.items()] for row in rows[:LONGEST_TABLE]]  # fmt: skip
     more = f", the first {LONGEST_TABLE} of {len(rows)} rows" if len(rows) > LONGEST_TABLE else ""
     body = table(list(rows[0]), shown, raw=True)
     title = escape(path.stem.replace("_", " ") + more)
@@ -270,7 +273,7 @@ def nice(value):
 def table(head, rows, raw=False):
     """An HTML table; columns that hold numbers only stand to the right."""
     rows = rows if raw else [[escape(value) for value in row] for row in rows]
-    number = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?$|–$")
+    number = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?$|–$|not available$")
     kinds = [
         " class=n" if rows and all(number.match(row[column]) for row in rows) else ""
         for column in range(len(head))

@@ -29,6 +29,7 @@ def run(profile="laptop", overrides=(), start=None, only=None, notebooks=None, s
     if (results / "run.json").exists():
         study.check_version(results / "run.json")
     check_subject(subject, videos)
+    settle_unseen(books, parameters, videos, [key for key, _ in overrides], say)
     say(f"Study {name!r} of {subject}: {' '.join(about.split())}")
     say(f"Results: {study.shown(results)}/index.html. Interrupted? The same command goes on.")
 
@@ -110,6 +111,30 @@ def check_subject(subject, folder):
             f"subject={subject!r}: there is no folder {study.shown(folder)}; put the videos there,"
             f" one file a session ({hint})"
         )
+
+
+def settle_unseen(books, parameters, folder, asked, say):
+    """Which session of a person's own videos is for the test; the last, where nobody says.
+
+    asked: the names of the parameters on the command line. A profile's `unseen` is a session of the
+    person that is shipped: where no video of this person has that name, the last one takes its
+    place in `parameters`. One video only, and a name that none has, are InputErrors, here and not
+    after all faces were found.
+    """
+    if not folder.is_dir():  # a synthetic person, still to be rendered
+        return
+    from hmdlib import capture, dataset  # they take seconds to load
+
+    sessions = [path.stem for path in capture.videos_of(folder)]
+    unseen = study.common(books, parameters, "unseen", None)
+    if unseen not in sessions and "unseen" not in asked and len(sessions) > 1:
+        unseen = sessions[-1]
+        say(f"The session to test on: {unseen}, the last. For another one: -p unseen NAME")
+        for book in books:
+            if "unseen" in book.declared:
+                parameters[book.name]["unseen"] = unseen
+    if unseen is not None:
+        dataset.check_split(sessions, unseen)
 
 
 # --- what is finished ----------------------------------------------------------------------------

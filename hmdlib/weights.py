@@ -54,7 +54,7 @@ def find(name):
     if problem:
         raise InputError(
             f"{name}: not found, and the download failed ({problem}); fetch {ADDRESSES[name]} "
-            f"and put it into {ROOT / 'data' / 'weights'}"
+            "and put it into data/weights"
         )
     return ROOT / "data" / "weights" / name
 

@@ -14,7 +14,7 @@ TRAINED = ["03_generic_pretraining", "04_personal_finetuning", "05_deocclusion_t
            "05_deocclusion_training/baseline"]  # fmt: skip
 HUMBLE = ["nearest frame", "mean face", "biharmonic"]
 LEARNED = ["baseline", "paper", "paper, short", "no L_mask, short", "ours", "lafin",
-           "lafin, personal", "gated inpainting"]  # fmt: skip
+           "lafin, personal", "lafin, published", "gated inpainting"]  # fmt: skip
 COLUMNS = ["method", "output", "region", "ssim", "psnr", "lpips", "gmsd"]
 
 
@@ -77,7 +77,9 @@ def test_table_1_has_each_method_output_and_region_once(smoke):
     expected = {(m, o, r) for m in set(table["method"]) for o in ("raw", "composite")
                 for r in ("frame", "hidden", "ring")}  # fmt: skip
     assert set(rows) == expected and rows.is_unique
-    assert table["psnr"].between(3, 60).all() and table["ssim"].between(-1, 1).all()
+    scored = table[table["method"] != "lafin, published"]  # whose weights are for 256 pixels
+    assert scored["psnr"].between(3, 60).all() and scored["ssim"].between(-1, 1).all()
+    assert table.loc[~table.index.isin(scored.index), "psnr"].isna().all()
 
 
 def test_table_1_is_the_mean_of_the_frames(smoke):
@@ -99,7 +101,7 @@ def test_a_method_without_its_weights_is_not_available_and_never_guessed(smoke):
     running.run("smoke", overrides, only="07", say=print)
     found = place / "alone/smoke" / smoke.name / "07_sota_comparison"
     table = pd.read_csv(found / "table_1.csv").set_index("method")
-    missing = ["ours", "lafin", "lafin, personal", "gated inpainting"]
+    missing = ["ours", "lafin", "lafin, personal", "lafin, published", "gated inpainting"]
     assert study.read_json(found / "metrics.json")["not_available"] == missing
     scores = ["ssim", "psnr", "lpips", "gmsd", "sharpness"]
     assert table.loc[missing, scores].isna().all(axis=None)
@@ -116,6 +118,7 @@ def test_the_recorded_runs_have_the_tables_that_the_study_writes(smoke):
         (book,) = [book.stem for book in BOOKS if book.stem.startswith(f"{number}_")]
         old, new = pd.read_csv(recorded), pd.read_csv(smoke / book / name)
         assert set(old.columns) <= set(new.columns), recorded
+        assert len(old) or name == "steps.csv", recorded  # which steps, the profile says
         if "method" in old and name != "switches.csv":  # which switches, the profile says
             assert set(old["method"]) <= set(new["method"]), recorded
 
@@ -176,6 +179,7 @@ def test_eyes_and_time_measures_each_method_and_a_shuffled_film_is_worse(smoke):
 def test_composite_is_at_least_as_good_as_raw_over_the_frame(smoke):
     """It is right wherever nothing is hidden, so it can only gain; hidden pixels are the same."""
     table = pd.read_csv(smoke / "07_sota_comparison/table_1.csv")
+    table = table.dropna(subset=["psnr"])
     psnr = table.pivot(index=["method", "region"], columns="output", values="psnr")
     frame, hidden = psnr.xs("frame", level="region"), psnr.xs("hidden", level="region")
     ring = psnr.xs("ring", level="region")

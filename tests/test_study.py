@@ -362,6 +362,37 @@ def test_an_unknown_person_is_refused_before_any_work(small):
     assert not small.results.exists()
 
 
+def sessions_of_anna(folder, *names):
+    """A folder of videos, by name; what they hold is not asked yet."""
+    for name in names:
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.mp4").touch()
+    return folder
+
+
+def test_of_one_s_own_videos_the_last_is_for_the_test_unless_told(tmp_path):
+    """So that a new person is a folder and one parameter, -p subject anna."""
+    folder, said = sessions_of_anna(tmp_path / "anna", "kitchen", "office", "street"), []
+    books = [Declared("01_a", unseen="session_5"), Declared("02_b", lr=0.1)]
+    given = {"01_a": {"unseen": "session_5"}, "02_b": {}}
+    running.settle_unseen(books, given, folder, [], said.append)
+    assert given == {"01_a": {"unseen": "street"}, "02_b": {}}
+    assert len(said) == 1 and "street, the last" in said[0]
+    given["01_a"]["unseen"] = "kitchen"
+    running.settle_unseen(books, given, folder, ["unseen"], said.append)
+    assert given["01_a"]["unseen"] == "kitchen" and len(said) == 1
+
+
+def test_sessions_that_leave_nothing_to_test_on_are_refused_before_any_work(tmp_path):
+    books, given = [Declared("01_a", unseen="session_5")], {"01_a": {"unseen": "kichen"}}
+    one = sessions_of_anna(tmp_path / "anna", "kitchen")
+    with pytest.raises(InputError, match="kitchen: one session only, so nothing unseen is left"):
+        running.settle_unseen(books, given, one, [], print)
+    two = sessions_of_anna(tmp_path / "ben", "kitchen", "office")
+    with pytest.raises(InputError, match="unseen='kichen': no such session; .* kitchen, office"):
+        running.settle_unseen(books, given, two, ["unseen"], print)
+
+
 def test_two_runs_at_once_in_the_same_place_are_refused(tmp_path):
     with running.lock(tmp_path / "results"):
         with pytest.raises(InputError, match="another run"):

@@ -36,8 +36,9 @@ RECORDED = {
     "06c_ours": ["metrics.json", "figure.png", "eyes.png", "texture.png", "eyes_moved.png",
                  "steps.csv"],
     "07_sota_comparison": ["table_1.csv", "verdicts.csv", "cost.csv", "by_pose_and_eyes.csv",
-                           "figure_4.png", "eyes.png", "methods.png"],
-    "10_eyes_and_time": ["face_measures.csv", "slit.png"],
+                           "paired.csv", "seen_and_unseen.csv", "figure_4.png", "eyes.png",
+                           "methods.png", "worst.png"],
+    "10_eyes_and_time": ["face_measures.csv", "verdicts.csv", "slit.png"],
 }  # fmt: skip
 """Notebook -> what is kept of it in results/reference/<profile>."""
 
