@@ -1,9 +1,10 @@
-"""The published 3FabRec ([3] of the paper) under this package's names.
+"""Published weights, and those of 3FabRec ([3] of the paper) under this package's names.
 
 [3] calls the encoder Q, the decoder P, the discriminators D and D_z, and counts its layers
 otherwise; the layers themselves are the same, so its checkpoints load here.
 """
 
+import pickle
 import re
 from pathlib import Path
 
@@ -31,6 +32,45 @@ RULES = (
 """(pattern at the start of a published name, what takes its place), the first match wins."""
 
 
+def read_state(path, whose):
+    """A published file's state dict, read without running any code in it.
+
+    whose: what it is, for the InputError when there is no such file, or no readable one.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; download {whose} first")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        said = "" if isinstance(state, dict) else "it holds no names"
+    except (pickle.UnpicklingError, LookupError, RuntimeError, EOFError) as error:
+        said = f"{type(error).__name__} {error}".partition("\n")[0]
+    if said:
+        raise InputError(f"{path}: not a readable weights file ({said}); fetch it again")
+    return state
+
+
+def take(network, named, wrongly, remedy):
+    """Give a network its tensors, all of them and no others.
+
+    named: by this package's names. Else an InputError: `wrongly`, which tensors are missing,
+    unknown or of another shape, and the `remedy`.
+    """
+    own = network.state_dict()
+    wrong = {
+        "missing": [name for name in own if name not in named],
+        "unknown": [name for name in named if name not in own],
+        "of another shape": [n for n in own if n in named and named[n].shape != own[n].shape],
+    }
+    if any(wrong.values()):
+        said = "; ".join(f"{what}: {_some(names)}" for what, names in wrong.items() if names)
+        raise InputError(f"{wrongly}; {said}; {remedy}")
+    network.load_state_dict(named)
+
+
+def _some(names):
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
 def our_name(published):
     """[3]'s name of a tensor -> ours, or None for the landmark head, which the paper leaves out.
 
@@ -51,18 +91,17 @@ def load_3fabrec(path_or_state, **switches):
     path_or_state: the published `saae.mdl` (read with torch's weights-only loader, which runs no
     code), or its state dict. 256 and 128 are told apart by the presence of Q.layer0. switches:
     attention, activation, attention_start of the Deoccluder; the attention, which [3] does not
-    have, starts untrained and bypassed.
+    have, starts untrained and bypassed. Raises InputError that says which tensors are missing (by
+    their names in this package), unknown or of another shape.
     """
-    state = path_or_state
-    if isinstance(state, str | Path):
-        if not Path(state).is_file():
-            raise InputError(f"{state}: no such file; download [3]'s saae.mdl first")
-        state = torch.load(state, map_location="cpu", weights_only=True)
+    read = isinstance(path_or_state, str | Path)
+    source = path_or_state if read else "state dict"
+    state = read_state(path_or_state, "[3]'s saae.mdl") if read else path_or_state
     state = state.get("state_dict", state)
     named = {our_name(key): torch.as_tensor(value) for key, value in state.items()}
     named.pop(None, None)
     size = 256 if any(key.startswith("encoder.enc0.") for key in named) else 128
-    latent = named["encoder.bottleneck.bias"].numel()
+    latent = len(named.get("encoder.bottleneck.bias", range(99)))  # missing: said below
     model, judge = Deoccluder(size, 64, latent, **switches), Discriminator()
     latent_judge = LatentDiscriminator(latent)
     model.bypass_attention = True
@@ -71,6 +110,6 @@ def load_3fabrec(path_or_state, **switches):
     for part, module in parts.items():
         prefix = f"{part}."
         own = {k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)}
-        module.load_state_dict(own)
+        take(module, own, f"{source}: not 3FabRec's {part.replace('_', ' ')}", "give its saae.mdl")
         module.eval()
     return model.eval(), judge, latent_judge

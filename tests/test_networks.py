@@ -246,6 +246,20 @@ def test_a_foreign_state_dict_is_refused():
         load_3fabrec({"features.0.weight": torch.zeros(1)})
 
 
+def test_published_weights_with_a_wrong_or_missing_tensor_say_which(shared, tmp_path):
+    state, _ = published_state(shared, "Fabrec_256_98")
+    for name in ("Q.fc.bias", "P.lin.weight"):
+        lacking = {key: value for key, value in state.items() if key != name}
+        with pytest.raises(InputError, match=f"missing: {our_name(name).partition('.')[2]}"):
+            load_3fabrec(lacking)
+    other = {**state, "P.lin.weight": torch.zeros(1, 3, 4, 4)}
+    with pytest.raises(InputError, match="decoder; of another shape: head.weight; give its saae"):
+        load_3fabrec(other)
+    (tmp_path / "saae.mdl").write_bytes(b"half a file")
+    with pytest.raises(InputError, match="saae.mdl: not a readable weights file"):
+        load_3fabrec(tmp_path / "saae.mdl")
+
+
 # ---- parity with ourselves: a small fixture for those without the published numbers -----------
 
 

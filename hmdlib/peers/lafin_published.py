@@ -4,14 +4,11 @@ Three files, each with the tensors of one network. The published code counts its
 and lists some tensors twice; the layers themselves are the same.
 """
 
-import pickle
 import re
 from pathlib import Path
 
-import torch
-
-from hmdlib import InputError
 from hmdlib.peers.lafin import Discriminator, Generator, LandmarkPredictor
+from hmdlib.published import read_state, take
 
 PUBLISHED = {
     LandmarkPredictor: ("landmark_detector.pth", "detector"),
@@ -71,35 +68,14 @@ def load_published(network, path_or_state):
     """
     file, entry = PUBLISHED[type(network)]
     source = path_or_state if isinstance(path_or_state, str | Path) else f"{entry}'s state dict"
-    state = _read(path_or_state) if isinstance(path_or_state, str | Path) else path_or_state
+    read = isinstance(path_or_state, str | Path)
+    state = read_state(path_or_state, "LaFIn's published weights") if read else path_or_state
     state = state.get(entry, state)
     state = _with_singular_vectors({k.removeprefix("module."): v for k, v in state.items()})
     named = {_our_name(type(network), key): value for key, value in state.items()}
     named.pop(None, None)
-    own = network.state_dict()
-    wrong = {
-        "missing": [name for name in own if name not in named],
-        "unknown": [name for name in named if name not in own],
-        "of another shape": [n for n in own if n in named and named[n].shape != own[n].shape],
-    }
-    if any(wrong.values()):
-        said = "; ".join(f"{what}: {_some(names)}" for what, names in wrong.items() if names)
-        raise InputError(f"{source}: not the weights of LaFIn's {entry}; {said}; give its {file}")
-    network.load_state_dict(named)
+    take(network, named, f"{source}: not the weights of LaFIn's {entry}", f"give its {file}")
     return network.eval()
-
-
-def _read(path):
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; download LaFIn's published weights first")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        said = "" if isinstance(state, dict) else "it holds no names"
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        said = str(error).partition("\n")[0] or type(error).__name__
-    if said:
-        raise InputError(f"{path}: not a readable weights file ({said}); fetch it again")
-    return state
 
 
 def _our_name(kind, published):
@@ -122,7 +98,3 @@ def _with_singular_vectors(state):
             v = matrix.T @ state[f"{weight}_u"]
             state[f"{weight}_v"] = v * sigma / (v @ v)
     return state
-
-
-def _some(names):
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
