@@ -57,14 +57,14 @@ def take(network, named, wrongly, remedy):
     """
     own = network.state_dict()
     wrong = {
-        "missing": [name for name in own if name not in named],
+        "missing": [n for n in own if n not in named and not n.endswith("num_batches_tracked")],
         "unknown": [name for name in named if name not in own],
         "of another shape": [n for n in own if n in named and named[n].shape != own[n].shape],
     }
     if any(wrong.values()):
         said = "; ".join(f"{what}: {_some(names)}" for what, names in wrong.items() if names)
         raise InputError(f"{wrongly}; {said}; {remedy}")
-    network.load_state_dict(named)
+    network.load_state_dict({**own, **named})  # old torch did not count batches
 
 
 def _some(names):

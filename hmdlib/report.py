@@ -10,9 +10,10 @@ from hmdlib import study
 from hmdlib.batch import minutes
 
 LONGEST_TABLE = 30
+"""Rows of a csv that the page shows; the file itself is linked."""
+
 SCORES = ("ssim", "psnr", "lpips", "gmsd", "sharpness")
 """Columns of scores: where one is empty, it was not available."""
-"""Rows of a csv that the page shows; the file itself is linked."""
 
 NOT_SHOWN = ("history.csv",)
 

@@ -121,7 +121,7 @@ def settle_unseen(books, parameters, folder, asked, say):
     place in `parameters`. One video only, and a name that none has, are InputErrors, here and not
     after all faces were found.
     """
-    if not folder.is_dir():  # a synthetic person, still to be rendered
+    if folder.name.startswith("synthetic_"):  # rendered by notebook 01, with the profile's sessions
         return
     from hmdlib import capture, dataset  # they take seconds to load
 

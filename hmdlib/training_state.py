@@ -178,7 +178,8 @@ def difference(key, found, wanted):
         number, pair = next((n, p) for n, p in enumerate(zip(found, wanted)) if p[0] != p[1])  # noqa: B905
         return difference(f"{key}[{number}]", *pair)
     if isinstance(found, dict) and isinstance(wanted, dict):
-        name = next(n for n in [*wanted, *found] if found.get(n) != wanted.get(n))
+        names = [*wanted, *found]
+        name = next(n for n in names if found.get(n, "nothing") != wanted.get(n, "nothing"))
         return difference(f"{key}.{name}", found.get(name), wanted.get(name))
     if key == "start":
         return "it began from other weights"

@@ -98,6 +98,20 @@ def test_weights_come_back_as_they_were_and_serve_as_a_start(pictures, tmp_path)
         torch.testing.assert_close(later(*pictures), model(*pictures))
 
 
+def test_one_without_texture_may_begin_with_the_rest_of_one_with_it(pictures, tmp_path):
+    """Before a texture is learnt the two draw the same; the other way round is refused."""
+    torch.manual_seed(1)
+    model, file = Ours(64, 8).eval(), tmp_path / "ours.safetensors"
+    networks.save_weights(file, model)
+    plain = Ours(64, 8, texture=False).eval()
+    start_from(plain, file)
+    with torch.no_grad():
+        torch.testing.assert_close(plain(*pictures), model(*pictures))
+    networks.save_weights(file, plain)
+    with pytest.raises(InputError, match=r"texture=False \(wanted True\)"):
+        start_from(Ours(64, 8), file)
+
+
 def test_a_start_of_another_kind_or_width_and_a_missing_mask_are_refused(pictures, tmp_path):
     networks.save_weights(tmp_path / "ours.safetensors", Ours(64, 8))
     networks.save_weights(tmp_path / "paper.safetensors", networks.Deoccluder(64, 8, 9))
