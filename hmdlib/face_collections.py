@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from hmdlib import InputError, faces, store, weights
+from hmdlib import ROOT, InputError, faces, store, weights
 from hmdlib.store import open_session
 
 PICTURES = set(".jpg .jpeg .png .webp .bmp .tif .tiff .gif".split())
@@ -83,7 +83,7 @@ def open_collection(collection, crops, image_size=128, seed=0):
         seed = collection.get("seed", seed)
         people.render_collection(folder, collection["count"], image_size, seed)
         return open_session(folder)
-    return make_collection(collection["kind"], collection["path"], folder, image_size)
+    return make_collection(collection["kind"], ROOT / collection["path"], folder, image_size)
 
 
 def make_collection(kind, source, folder, image_size=128, detector="auto", most=None):
