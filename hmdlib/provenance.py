@@ -24,11 +24,16 @@ def digest(*parts):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+DATA = {".npz", ".safetensors", ".json"}
+"""Files of the package, beside its modules, on which results depend: not a page's colours, nor
+what Python, numba and a file manager leave there."""
+
+
 def code_of(sources, package=None):
     """Hash of every module of hmdlib that these sources import, through any number of steps.
 
-    sources: Python texts. Comments, blank lines and docstrings do not count; other files of the
-    package (shipped weights) do.
+    sources: Python texts. Comments, blank lines and docstrings do not count; data files of the
+    package do.
     """
     package = Path(package or ROOT / "hmdlib")
     modules = {_module_name(path, package): path for path in package.rglob("*.py")}
@@ -41,9 +46,7 @@ def code_of(sources, package=None):
         waiting += _imports(tree, modules, name, modules[name].name == "__init__.py")
         reached[name] = ast.dump(_without_docstrings(tree))
     files = [path for path in package.rglob("*") if path.is_file()]
-    # not what Python and numba compile on the way: a first run would make its own results stale
-    others = [f for f in files if f.suffix != ".py" and "__pycache__" not in f.parts]
-    return digest(reached, hashes(others, package))
+    return digest(reached, hashes([f for f in files if f.suffix in DATA], package))
 
 
 def _module_name(path, package):

@@ -182,7 +182,8 @@ def prepare(place, state, keys):
     interrupted = state.get("status") == "running"
     only_prose = state.get("page") != keys["page"]
     used = place.exists() and any(place.iterdir())
-    if used and not (state.get("work") == keys["work"] and (interrupted or only_prose)):
+    same = state.get("work") == keys["work"] and (interrupted or reads(place) == state.get("reads"))
+    if used and not (same and (interrupted or only_prose)):
         aside = place.parent / ".previous" / place.name
         if not (interrupted and aside.exists()):
             shutil.rmtree(aside, ignore_errors=True)

@@ -35,7 +35,7 @@ install_with_pip() {
 }
 
 set_up() {
-    local state=.venv/.hmdlib-setup wanted found was tool
+    local state=.venv/.hmdlib-setup wanted found was tool owned
     if [ -n "${HMDLIB_PYTHON:-}" ]; then
         python=$HMDLIB_PYTHON
         "$python" -c 'import hmdlib' 2>/dev/null ||
@@ -56,17 +56,21 @@ set_up() {
     echo "  Half a minute to five minutes, after the speed of the connection; 2 to 7 GB on disk."
     # A state file that is not the wanted one: interrupted, or of other versions, or moved here.
     # A .venv without one is the user's own: it is kept and completed.
+    owned=""
     if [ -n "$was" ] || ! "$python" -c '' 2>/dev/null; then
         rm -rf .venv
+        owned=yes
     fi
     mkdir -p .venv
-    echo started >"$state"
+    [ -z "$owned" ] || echo started >"$state"
     if [ "$tool" = uv ] && ! install_with_uv "$found"; then
         echo "uv could not do it: trying pip."
         tool=pip
-        rm -rf .venv
-        mkdir -p .venv
-        echo started >"$state"
+        if [ -n "$owned" ]; then
+            rm -rf .venv
+            mkdir -p .venv
+            echo started >"$state"
+        fi
     fi
     if [ "$tool" = pip ]; then
         install_with_pip "$found" || fail "set-up: pip could not install the package (see above); mend it and run this again"
