@@ -144,11 +144,12 @@ def deocclude_video(model, source, out, headset=None, box=None, detector="auto",
     told where it is.
 
     With a headset of ours, or a finder, the hidden pixels are known, and only they change. With a
-    real one alone the whole square is the model's, joined softly at its edge. Streams; frames
-    without a face stay as they are. Returns a Report. Raises InputError when no face is found, when
-    the model must be told where a real headset is and there is no finder, when the finder is none,
-    when the weights are a discriminator's, when the box lies beside the picture, and when `out`
-    cannot be written or is the source itself.
+    real one alone the whole square is the model's, joined softly at its edge, in every frame, for
+    nobody can tell there whether a face is. Otherwise frames without a face stay as they are.
+    Streams, batch_size frames at a time. Returns a Report. Raises InputError when no face is found,
+    when the model must be told where a real headset is and there is no finder, when the finder is
+    none, when the weights are a discriminator's, when the box lies beside the picture, and when
+    `out` cannot be written or is the source itself.
     """
     device = hmdlib.device(device)
     model, finder = _loaded(model, device), finder and _loaded(finder, device)
@@ -235,35 +236,42 @@ def _track(source, info, headset, box, detector, together=8):
 def _results(model, before, landmarks, boxes, headset, feather, finder):
     """Some frames (n, H, W, 3): with the headset on, with it off, and which were changed (n,)."""
     seen = np.isfinite(landmarks).all(axis=(1, 2))
-    before, after = before.copy(), before.copy()
-    for n in np.flatnonzero(seen):
-        frame, hidden = before[n], None
-        if headset is not None:
-            occluded, hidden = masks.render(
-                landmarks[n : n + 1], frame.shape[:2], headset, over=_float(frame)
-            )
+    before, after, hidden = before.copy(), before.copy(), {}
+    at, size = np.flatnonzero(seen), model.architecture["image_size"]
+    if headset is not None:
+        for n in at:
+            points, around, under = landmarks[n : n + 1], before[n].shape[:2], _float(before[n])
+            occluded, hidden[n] = masks.render(points, around, headset, under)
             before[n] = _uint8(occluded)
-        after[n] = _take_off(model, before[n], hidden, boxes[n], feather, finder)
+    none = torch.zeros(0, 3, size, size)
+    crops = torch.cat([none, *(_float(faces.cut(before[n], boxes[n], size)) for n in at)])
+    told = None  # without headset and finder the whole box is the model's
+    if headset is not None:
+        told = torch.cat([none[:, :1], *(_cut(hidden[n], boxes[n], size) for n in at)])
+    elif finder is not None:
+        told = find_headset(finder, crops)
+    outputs = deocclude(model, crops, told)
+    for k, n in enumerate(at):
+        output, mask = _uint8(outputs[k : k + 1]), None if told is None else told[k : k + 1]
+        after[n] = _put_back(before[n], output, mask, hidden.get(n), boxes[n], feather)
     return before, after, seen
 
 
-def _take_off(model, frame, hidden, box, feather, finder):
-    """One frame (H, W, 3) without its headset; hidden (1, 1, H, W), or None: as the finder finds
-    it, or without one the whole box."""
-    size, side = model.architecture["image_size"], float(box[2])
-    crop, mask = faces.cut(frame, box, size), None
-    if hidden is not None:
-        shown = np.repeat(np.uint8(255 * hidden[0, 0, :, :, None]), 3, axis=2)
-        mask = (_float(faces.cut(shown, box, size))[:, :1] > 0).float()
-    elif finder is not None:
-        mask = find_headset(finder, _float(crop))
-    output = _uint8(deocclude(model, _float(crop), mask))
+def _cut(hidden, box, size):
+    """A frame's mask (1, 1, H, W) as the crop has it: (1, 1, S, S), every pixel that it touches."""
+    shown = np.repeat(np.uint8(255 * hidden[0, 0, :, :, None]), 3, axis=2)
+    return (_float(faces.cut(shown, box, size))[:, :1] > 0).float()
+
+
+def _put_back(frame, output, mask, hidden, box, feather):
+    """One frame (H, W, 3) with the model's crop (S, S, 3) in its place, where `hidden` (1, 1, H, W)
+    is 1; None: where the crop's mask (1, 1, S, S) is, or without one in the whole box."""
     if hidden is None:
         square = np.full_like(output, 255)
         if mask is not None:
             square[:] = 255 * mask[0, 0, :, :, None].byte().numpy()
         hidden = (_float(faces.paste(np.zeros_like(frame), square, box))[:, :1] > 0.5).float()
-    feather = side / 40 if feather is None else feather
+    feather = float(box[2]) / 40 if feather is None else feather
     # Nothing changes but the hidden pixels, and the join is judged by pixels not far from them.
     window = (slice(None), slice(None), *_around(hidden[0, 0], int(2 * feather) + 1))
     result, pasted = frame.copy(), faces.paste(frame, output, box)
