@@ -136,7 +136,7 @@ def notebook_section(results, place, entry):
         parts.append(f"<p class=error>{escape(entry['error'])}</p>")
     shown = [figure(results, path) for path in sorted(place.glob("*.png"))]
     parts.append(f"<div class=figures>{''.join(shown)}</div>" if shown else "")
-    parts += [csv_table(results, path) for path in sorted(place.glob("*.csv"))]
+    parts += [csv_table(path) for path in sorted(place.glob("*.csv"))]
     numbers = flat({name: value for name, value in entry["metrics"].items() if name != "reads"})
     if numbers:
         rows = [[escape(name.replace("_", " ")), nice(value)] for name, value in numbers]
@@ -176,7 +176,7 @@ def figure(results, path):
     )
 
 
-def csv_table(results, path):
+def csv_table(path):
     """A table from a csv, its first rows; nothing for histories."""
     rows = read_csv(path)
     if path.name in NOT_SHOWN or not rows:

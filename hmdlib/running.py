@@ -8,8 +8,6 @@ from datetime import datetime
 from hmdlib import ROOT, InputError, pages, provenance, report, study
 from hmdlib.batch import Stopped, Watch, execute, minutes, python_kernel
 
-VIDEO_KINDS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".npz"}
-
 
 def run(profile="laptop", overrides=(), start=None, only=None, notebooks=None, say=print):
     """Run a profile and return its record, as in run.json.
@@ -226,7 +224,9 @@ def follow_up(record, results):
 
 def write_record(record, results, videos):
     """run.json and index.html as of now."""
-    files = [path for path in videos.glob("*") if path.suffix.lower() in VIDEO_KINDS]
+    from hmdlib.capture import CONTAINERS  # it takes a second to load
+
+    files = [path for path in videos.glob("*") if path.suffix.lower() in {*CONTAINERS, ".npz"}]
     record["data"] = provenance.hashes(files)
     study.write_json(results / "run.json", record)
     report.write(results, record)

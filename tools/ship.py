@@ -68,6 +68,9 @@ def ship(weights, target):
     """Write the weights to results/reference/<target> as float16; returns what run.json says."""
     tensors, facts = read_tensors(weights)
     small = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    lost = [name for name, t in small.items() if t.is_floating_point() and not t.isfinite().all()]
+    if lost:
+        raise InputError(f"{weights}: {lost[0]} is too large for float16")
     path = REFERENCE / target
     write_tensors(path, small, facts)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes")
