@@ -16,8 +16,7 @@ GMSD looks at the composite inside the bounding box of the hidden region. A pict
 hidden scores NaN there. The `ring` is the seam: a band on both sides of the hidden region's edge.
 """
 
-import warnings
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -26,10 +25,10 @@ import torch.nn.functional as F
 from scipy import stats
 
 import hmdlib
-from hmdlib import InputError, weights
+from hmdlib import InputError
 from hmdlib.losses import blur
+from hmdlib.perceptual import lpips_network
 
-ALEXNET = "alexnet-owt-7be5be79.pth"
 COLUMNS = ["ssim", "psnr", "lpips", "gmsd", "sharpness"]
 
 
@@ -127,7 +126,7 @@ def lpips(outputs, targets, region=None):
     """Learned perceptual distance per picture (N,), 0 = same (Zhang et al. 2018, AlexNet v0.1).
 
     Over a region: the mean over hidden pixels of the spatial map. NaN where the backbone's file is
-    not at hand; `lpips_note` says which file and where to put it.
+    not at hand; `perceptual.lpips_note` says which file and where to put it.
     """
     network = lpips_network()
     if network is None:
@@ -195,44 +194,6 @@ def _mean(scores, region):
         return scores.mean(dim=(1, 2, 3))
     weight = (region > 0.5).to(scores.dtype)
     return (scores * weight).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))
-
-
-# ---- LPIPS's backbone -------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=1)
-def lpips_network():
-    """LPIPS with AlexNet, ready to score, or None without its backbone. Looked for once."""
-    try:
-        return load_lpips(torch.load(weights.find(ALEXNET), map_location="cpu", weights_only=True))
-    except InputError:
-        return None
-
-
-def load_lpips(alexnet):
-    """The lpips package's network on a given AlexNet: a state dict with torchvision's names."""
-    hmdlib.define_missing_torchvision_operators()
-    import lpips as package
-
-    with warnings.catch_warnings():  # it asks torchvision in a way that torchvision deprecates
-        warnings.simplefilter("ignore")
-        network = package.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    trunk = network.net.state_dict()  # "slice2.3.weight" is torchvision's "features.3.weight"
-    network.net.load_state_dict(
-        {name: alexnet[f"features.{name.split('.', 1)[1]}"] for name in trunk}
-    )
-    return network.eval()
-
-
-def lpips_note():
-    """One sentence for the table: which LPIPS this is, or why it is not available."""
-    if lpips_network() is not None:
-        return "LPIPS v0.1, AlexNet."
-    try:
-        weights.find(ALEXNET)
-    except InputError as error:
-        return f"LPIPS is not available: {error}."
-    return "LPIPS is not available."
 
 
 # ---- tables -----------------------------------------------------------------------------------

@@ -75,11 +75,18 @@ class Texture(nn.Module):
         nn.init.constant_(self.mix.bias, 1 / layers)
         places = texture_places(torch.tensor(AVERAGE_FACE[HOLDS, :2], dtype=torch.float32))
         self.register_buffer("places", places, persistent=False)
+        # towards its border: no edge; and little of pixels that are hardly ever asked for, since
+        # Adam moves their colours as far as all others'
+        down, across = (
+            ((torch.arange(n) + 0.5) * 2 / n - 1).abs() for n in self.pictures.shape[2:]
+        )
+        fade = (4 * (1 - down[:, None])).clamp(max=1) * (4 * (1 - across)).clamp(max=1)
+        self.register_buffer("fade", fade.square(), persistent=False)
 
     def of(self, code):
-        """The pictures as mixed by a code: (N, 3, S / 2, 3 S / 4)."""
+        """The pictures as mixed by a code, faded towards the border: (N, 3, S / 2, 3 S / 4)."""
         mixed = self.mix(code) @ self.pictures.flatten(1)
-        return self.SCALE * mixed.unflatten(1, self.pictures.shape[1:])
+        return self.SCALE * self.fade * mixed.unflatten(1, self.pictures.shape[1:])
 
     def grid(self, landmarks):
         """Where in the texture each pixel looks: (N, S, S, 2), inside it in [-1, 1]."""
@@ -93,9 +100,4 @@ class Texture(nn.Module):
         return fine.permute(0, 2, 3, 1)
 
     def forward(self, code, landmarks):
-        grid = self.grid(landmarks)
-        laid = F.grid_sample(self.of(code), grid, align_corners=False)
-        # towards its border: no edge; and little of pixels that are hardly ever asked for, since
-        # Adam moves their colours as far as all others'
-        fade = (4 * (1 - grid.abs())).clamp(0, 1).prod(dim=3).square()
-        return fade[:, None] * laid
+        return F.grid_sample(self.of(code), self.grid(landmarks), align_corners=False)

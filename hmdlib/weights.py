@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import importlib.util
 import os
 import re
 import urllib.request
@@ -25,6 +26,7 @@ ADDRESSES = {
 }
 SHA256 = {
     "face_landmarker.task": "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+    "alexnet.ckpt": "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
 }
 SECONDS_TO_WAIT = 10
 
@@ -57,6 +59,19 @@ def find(name):
             "and put it into data/weights"
         )
     return ROOT / "data" / "weights" / name
+
+
+def in_package(package, file):
+    """The path of a file that an installed package carries, or None where it is not installed.
+
+    The package itself is not imported. Its bytes are checked as in `find`.
+    """
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / file
+        if path.is_file():
+            return _checked(path, _stamp(path))
+    return None
 
 
 def expected_sha256(name):

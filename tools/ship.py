@@ -3,7 +3,7 @@
     ./run_all.sh generic --only 03 && ./run_all.sh generic_on --only 03
     .venv/bin/python tools/ship.py generic
 
-    ./run_all.sh ours && ./run_all.sh ours_on
+    ./run_all.sh ours
     .venv/bin/python tools/ship.py ours
 
     ./run_all.sh peers --only 01 && ./run_all.sh peers --only 06b
@@ -13,9 +13,9 @@
     .venv/bin/python tools/ship.py tables full
 
 Writes results/reference/<what>: the weights as float16, half as large, the curves of the trainings,
-and run.json with what was run, where and when. The generic weights and ours were trained in two
-parts; run.json is the second's and holds the first's as `begun_from`. `tables` records a run:
-its tables, run.json, and small copies of its figures (of the synthetic person only).
+and run.json with what was run, where and when. The generic weights were trained in two parts;
+run.json is the second's and holds the first's as `begun_from`. `tables` records a run: its tables,
+run.json, and small copies of its figures (of the synthetic person only).
 """
 
 import shutil
@@ -92,12 +92,9 @@ def ship_generic():
 
 def ship_ours():
     """Our model's practice on strangers (notebook 06c)."""
-    first, begun = record_of("ours", "06c_ours")
-    record, trained = record_of("ours_on", "06c_ours")
+    record, trained = record_of("ours", "06c_ours")
     record["weights"] = ship(trained / "generic/model.safetensors", "ours/model.safetensors")
-    record["begun_from"] = first
-    shutil.copy(begun / "generic/history.csv", REFERENCE / "ours/history.csv")
-    shutil.copy(trained / "generic/history.csv", REFERENCE / "ours/history_on.csv")
+    shutil.copy(trained / "generic/history.csv", REFERENCE / "ours/history.csv")
     study.write_json(REFERENCE / "ours/run.json", record)
 
 
