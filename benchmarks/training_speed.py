@@ -33,7 +33,7 @@ def measure(case, options, where):
     weights, attention = CASES[case]
     stage = Stage(case, 10**6, weights, attention, batch_size=options.batch, window=options.window)
     model = Deoccluder(options.size, options.width)
-    players = make_players(model, [stage], None, where, options.precision)
+    players = make_players(model, [stage], where, options.precision)
     players.enter(stage)
     images = torch.rand(options.batch, 3, options.size, options.size, device=where)
     hidden = (torch.rand(options.batch, 1, options.size, options.size, device=where) < 0.2).float()

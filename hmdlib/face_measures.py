@@ -88,7 +88,7 @@ def landmark_error(found, truth, hidden):
     """
     side = hidden.shape[-1]
     there = np.isfinite(truth).all(axis=(1, 2))
-    x, y = np.moveaxis(np.nan_to_num(truth).round().astype(int).clip(0, side - 1), -1, 0)
+    x, y = np.moveaxis(np.nan_to_num(truth).astype(int).clip(0, side - 1), -1, 0)
     under = hidden[:, 0].numpy()[np.arange(len(truth))[:, None], y, x] * there[:, None]  # (N, 68)
     between = np.linalg.norm(truth[:, 36] - truth[:, 45], axis=1)
     distance = np.linalg.norm(found - truth, axis=2) / between[:, None]

@@ -109,8 +109,7 @@ class Stage:
 
 def train(model, stages, samples, folder, occluder=None, validation=None, seed=0, device="auto",
           precision="auto", log_every=None, sample_every=None, keep="last", scores=6,
-          checkpoint_every=200, discriminator=None, on_sample=None, progress="auto",
-          strangers=None):  # fmt: skip
+          checkpoint_every=200, on_sample=None, progress="auto", strangers=None):  # fmt: skip
     """Train a Deoccluder through the stages, going on from its checkpoint if there is one.
 
     samples, validation: dataset.Samples; strangers: those of other people, for stages that mix them
@@ -120,7 +119,6 @@ def train(model, stages, samples, folder, occluder=None, validation=None, seed=0
     score. The model is the average where one is kept, in eval mode; position.history has curves.
     keep: "last", or "best" by held-back PSNR of the hidden region, within the last stage.
     checkpoint_every: steps. progress: see history.Progress.
-    discriminator: one that has learnt before; None makes a new one of half the model's width.
 
     Returns the History; `model` then holds what model.safetensors holds, in eval mode. On a CPU a
     run that was killed and resumed ends with the same bits. Raises InputError when the checkpoint
@@ -135,7 +133,7 @@ def train(model, stages, samples, folder, occluder=None, validation=None, seed=0
     Path(folder).mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        players = make_players(model, stages, discriminator, device, precision)
+        players = make_players(model, stages, device, precision)
         run = Run(players, stages, samples, folder, seed, strangers, occluder)
         held_back = validation and HeldBack(validation, occluder, seed, device)
         run.restore()
@@ -228,14 +226,15 @@ def _check(model, stages, samples, validation, keep):
         raise InputError("keep='best': judged by held-back pictures; pass validation=")
 
 
-def make_players(model, stages, discriminator, device, precision):
-    """The networks on their device, laid out for it, with the adversaries that the stages need."""
+def make_players(model, stages, device, precision):
+    """The networks on their device, laid out for it, with the adversaries that the stages need.
+
+    The discriminator is new, and half as wide as the model.
+    """
     size, width = model.architecture["image_size"], model.architecture["width"]
-    if not any("adv" in stage.losses for stage in stages):
-        discriminator = None
-    elif discriminator is None:
+    discriminator = latent = None
+    if any("adv" in stage.losses for stage in stages):
         discriminator = Discriminator(max(width // 2, 1), size)
-    latent = None
     if any(stage.code_adversary for stage in stages):
         latent = LatentDiscriminator(model.architecture["latent"])
     precision = choose_precision(precision, device)

@@ -101,14 +101,14 @@ def fill(occluded, hidden, landmarks, choose):
 
 def visible_landmarks(points, hole):
     """1 for each landmark (68, 2) that lies beside the headset, else 0: (68,)."""
-    places = np.clip(points.round().astype(int), 0, hole.shape[-1] - 1)
+    places = np.clip(points.astype(int), 0, hole.shape[-1] - 1)
     return 1.0 - hole.numpy()[places[:, 1], places[:, 0]]
 
 
 def skin_region(points, hole):
     """The visible part of the hull of some landmarks (K, 2); of all that is visible if empty."""
     dots = np.zeros(hole.shape, bool)
-    places = np.clip(points.round().astype(int), 0, hole.shape[-1] - 1)
+    places = np.clip(points.astype(int), 0, hole.shape[-1] - 1)
     dots[places[:, 1], places[:, 0]] = True
     skin = torch.from_numpy(convex_hull_image(dots)) & (hole < 0.5)
     return skin if skin.any() else hole < 0.5
