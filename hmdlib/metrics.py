@@ -89,6 +89,23 @@ class _Pair:
             for fine, mean in zip(inner, self.means, strict=True)
         ]
 
+    @cached_property
+    def perceived(self):
+        """LPIPS's map of what a viewer minds, in float64."""
+        return self._look(spatial=True)
+
+    def _look(self, spatial):
+        network = lpips_network()
+        network.spatial = spatial
+        a, b = (images.float() * 2 - 1 for images in (self.output, self.target))
+        with torch.no_grad():
+            return network.to(a.device)(a, b).double()
+
+    def lpips(self, region=None):
+        if lpips_network() is None:
+            return torch.full((len(self.output),), torch.nan, dtype=torch.float64)
+        return _mean(self._look(spatial=False) if region is None else self.perceived, region)
+
     def psnr(self, region=None):
         return -10 * torch.log10(_mean(self.squares, region))
 
@@ -128,13 +145,7 @@ def lpips(outputs, targets, region=None):
     Over a region: the mean over hidden pixels of the spatial map. NaN where the backbone's file is
     not at hand; `perceptual.lpips_note` says which file and where to put it.
     """
-    network = lpips_network()
-    if network is None:
-        return torch.full((len(outputs),), torch.nan, dtype=torch.float64)
-    network.spatial = region is not None
-    a, b = (as_shown(images).float() * 2 - 1 for images in (outputs, targets))
-    with torch.no_grad():
-        return _mean(network.to(a.device)(a, b).double(), region)
+    return _Pair(outputs, targets).lpips(region)
 
 
 def gmsd(outputs, targets, region=None):
@@ -226,7 +237,7 @@ def evaluate(outputs, targets, hidden, batch_size=32):
                 scores = {
                     "ssim": pair.ssim(where),
                     "psnr": pair.psnr(where),
-                    "lpips": lpips(picture, targets[part], where),
+                    "lpips": pair.lpips(where),
                     "gmsd": gmsd(picture, targets[part], where),
                     "sharpness": pair.sharpness(where),
                 }
