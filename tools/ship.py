@@ -117,6 +117,7 @@ def record_tables(profile="laptop"):
     if record.get("subject") != "synthetic_7":
         found = "not of synthetic_7, the person that is shipped" if record else "no run is there"
         raise InputError(f"results/{profile}: {found}; ./run_all.sh {profile} first")
+    record.pop("other_subjects", None)  # whoever they are, they are not to be shipped
     for notebook, names in RECORDED.items():
         _, folder = record_of(profile, notebook)
         for name in names:
