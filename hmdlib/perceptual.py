@@ -42,6 +42,11 @@ def lpips_note():
     return "LPIPS is not available."
 
 
+def files():
+    """Where torchvision's file is looked for, for a notebook's record of what it read."""
+    return weights.candidates(ALEXNET)
+
+
 def alexnet():
     """The published filters: a state dict with torchvision's names. InputError if not at hand."""
     ported = weights.in_package(*PORT)

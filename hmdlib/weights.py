@@ -40,6 +40,14 @@ def places():
     return [*folders, ROOT / "data" / "weights", Path(torch.hub.get_dir()) / "checkpoints"]
 
 
+def candidates(name):
+    """Where `find` looks for a file, in order, whether it is there or not.
+
+    For a notebook's record of what it read: once the file appears, the notebook is to run again.
+    """
+    return [folder / name for folder in places()]
+
+
 def find(name):
     """The path of a model file: a local copy if there is one, else downloaded into data/weights.
 
@@ -47,9 +55,9 @@ def find(name):
     (PyTorch's file names carry its beginning). Without a network it fails at once, and only once a
     process. Raises InputError that names the file, its address and where to put it.
     """
-    for folder in places():
-        if (folder / name).is_file():
-            return _checked(folder / name, _stamp(folder / name))
+    for path in candidates(name):
+        if path.is_file():
+            return _checked(path, _stamp(path))
     if name not in ADDRESSES:
         raise InputError(f"{name}: not found in {_told(places())}, and no address is known for it")
     problem = _download(name)

@@ -12,7 +12,18 @@ import numpy as np
 import pytest
 
 import hmdlib
-from hmdlib import ROOT, InputError, __main__, batch, pages, provenance, report, running, study
+from hmdlib import (
+    ROOT,
+    InputError,
+    __main__,
+    batch,
+    pages,
+    provenance,
+    report,
+    running,
+    study,
+    weights,
+)
 
 OWN = 'profile: str = "x"\nsubject: str = "synthetic_1"\nresults: str = "results"\n'
 WRITE = "study.write_metrics(out, {'answer': answer})"
@@ -254,6 +265,15 @@ def test_finished_means_same_work_same_inputs_and_all_files(tmp_path):
     (faces / "new.jpg").unlink()
     (place / "metrics.json").unlink()
     assert not running.is_finished(place, {**state, "reads": running.reads(place)}, KEYS)
+
+
+def test_a_model_file_that_appears_makes_its_reader_run_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("HMDLIB_WEIGHTS", str(tmp_path / "weights"))
+    state = finish(tmp_path / "10", KEYS, reads=weights.candidates("face_landmarker.task"))
+    assert running.is_finished(tmp_path / "10", state, KEYS)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/face_landmarker.task").write_bytes(b"model")
+    assert not running.is_finished(tmp_path / "10", state, KEYS)
 
 
 def test_a_record_names_no_folder_of_the_machine(tmp_path):
