@@ -12,8 +12,8 @@ code and inputs have not changed is not run again: after an interruption, give t
 
   PROFILE          smoke (5 to 8 minutes), laptop (the default; 30 minutes on two cores with bfloat16,
                    over an hour on two without),
-                   full (every experiment; an hour and a half on two cores),
-                   gpu (30 minutes on one GPU), paper (the published schedule; days),
+                   full (every experiment; 80 minutes on two cores with bfloat16),
+                   gpu (256 x 256, for one GPU; not measured), paper (the published schedule; days),
                    or the path of a profile of your own
   -p NAME VALUE    set a parameter in every notebook that has it, for example -p subject anna
   --from NN        run notebook NN and all later ones again, and none before it

@@ -267,7 +267,9 @@ def interval(values, block=15, level=0.95, seed=0):
     know more than it does. Whole blocks of consecutive frames are drawn instead (Carlstein 1986).
     values: (N,) in the order of time; NaN are left out. block: frames in a block, half a second of
     video by default; fewer where N is small, so that there are at least eight. level: of
-    confidence, by percentiles of 10,000 draws. (nan, nan) for fewer than eight values.
+    confidence, by percentiles of 10,000 draws. So few blocks make it a little narrow: with 12 or 8
+    of them 95 % holds in some 91 or 89 of 100 cases, by Student's t. (nan, nan) for fewer than
+    eight values.
     """
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]

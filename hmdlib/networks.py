@@ -42,7 +42,7 @@ def _check(image_size):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut, as in ResNet-18 (decisions.md, enc0 .. enc4)."""
+    """Two 3x3 convolutions and a shortcut, as in ResNet-18 (enc0 .. enc4; decision 1)."""
 
     def __init__(self, channels_in, channels, stride=1):
         super().__init__()

@@ -1,4 +1,4 @@
-"""README's numbers are those of the recorded runs, to the printed digit."""
+"""README's numbers are those of the recorded runs; the decisions that are cited are listed."""
 
 import re
 
@@ -46,3 +46,30 @@ def test_what_ours_gains_is_the_recorded_gain():
         row = verdicts.loc[claim]
         numbers = tuple(f"{row[name]:.{digits}f}" for name in ("gain", "low", "high"))
         assert re.search(rf"{said} \({number} to {number}\)", README).groups() == numbers
+
+
+SOURCES = [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "hmdlib").rglob("*.py"),
+           *(ROOT / "profiles").glob("*.yml"), ROOT / "README.md"]  # fmt: skip
+
+
+def decisions():
+    """The rows of notebooks/decisions.md: number -> cells."""
+    lines = re.findall(r"(?m)^\| (\d+) \|(.*)\|$", (ROOT / "notebooks/decisions.md").read_text())
+    return {int(number): [cell.strip() for cell in cells.split("|")] for number, cells in lines}
+
+
+def test_every_decision_that_is_cited_is_listed():
+    assert list(decisions()) == list(range(1, 24))
+    texts = " ".join(path.read_text() for path in SOURCES)
+    cited = re.findall(r"(?i)\bdecisions? (\d+(?:(?:,| to| and) \d+)*)", texts)
+    numbers = {int(number) for each in cited for number in re.findall(r"\d+", each)}
+    assert len(numbers) > 15 and numbers <= set(decisions())
+
+
+def test_every_switch_of_a_decision_exists():
+    texts = " ".join(path.read_text() for path in SOURCES)
+    for number, (_, _, switch, tried_in) in decisions().items():
+        for name in re.findall(r"`(?:\w+\()?(\w+)", switch):
+            assert re.search(rf"\b{name}\b *[:=]", texts), (number, name)
+        for book in re.findall(r"\d\d", tried_in):
+            assert list((ROOT / "notebooks").glob(f"{book}_*.ipynb")), (number, book)
