@@ -105,7 +105,8 @@ def parser():
 
 
 def main(words=None):
-    """Run one command; returns the exit code: 0, 1 (a notebook failed), 2 (input), 130 (Ctrl-C)."""
+    """Run one command; returns the exit code: 0, 1 (a notebook failed or was stopped), 2 (input),
+    130 (Ctrl-C elsewhere)."""
     args = parser().parse_args(words)
     try:
         return args.call(args) or 0

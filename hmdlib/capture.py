@@ -46,9 +46,11 @@ def prepare_subject(videos_folder, crops_folder, image_size=128, detector="auto"
     videos_folder: one video a session. crops_folder: the person's folder of crops
     (data/crops/<image_size>/<subject>); each session gets a folder there. The rest as in
     make_crops. A few pictures of every file are looked at before the first one is worked on, so
-    that a bad one is refused at once.
+    that a bad one is refused at once; so are crops of a session whose video is there no more, for
+    whoever opens the person's crops would go on learning from them.
     """
     paths = videos_of(videos_folder)
+    _refuse_left_over(crops_folder, paths)
     for path in paths:
         video.probe(path)
     for path in paths:
@@ -104,6 +106,17 @@ def make_crops(path, folder, image_size=128, detector="auto", tracking="fixed", 
                 crop = faces.cut(image, boxes[index], image_size)
                 crops.add(crop, cropped[index], time, boxes[index], index * every)
     return open_session(folder)
+
+
+def _refuse_left_over(crops_folder, paths):
+    """InputError for a finished store whose session none of the videos is."""
+    names = {path.stem for path in paths}
+    for folder in sorted(meta.parent for meta in Path(crops_folder).glob("[!.]*/meta.json")):
+        if folder.name not in names:
+            raise InputError(
+                f"{folder}: crops of a video that is not in {paths[0].parent} (renamed, or taken "
+                "away?); put it back, or delete this folder of crops"
+            )
 
 
 def _glance(path, finder, enough=6):

@@ -54,7 +54,10 @@ def _open(path, with_tensors):
             names = file.keys() if with_tensors else ()
             return {name: file.get_tensor(name) for name in names}, facts
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable weights file ({error}); delete it") from None
+        raise InputError(
+            f"{path}: not a readable weights file of this package ({error}); train it again, or "
+            "name another"
+        ) from None
 
 
 # ---- the parts of a training run, as flat names -----------------------------------------------

@@ -111,7 +111,8 @@ def split(sessions, unseen, held_back=0.1):
 
     unseen: the name, or list of names, of the sessions kept for the test: another appearance of the
     person. held_back: the last part of each training session, to stop training by. Returns a Split.
-    Raises InputError when there is one session only, or none of a given name.
+    Raises InputError when there is one session only, none of a given name, or when one of the parts
+    would be empty.
     """
     unseen = check_split([session.name for session in sessions], unseen)
     parts = {"train": [], "held_back": [], "unseen": []}
@@ -122,6 +123,13 @@ def split(sessions, unseen, held_back=0.1):
                 "unseen" if session.name in unseen else "train" if i < first_held else "held_back"
             )
             parts[part].append((s, i))
+    for part, indices in parts.items():
+        if not indices:
+            raise InputError(
+                f"held_back={held_back}: leaves no picture in the part {part!r}; choose a share "
+                "between 0 and 1 that gives each session a few frames to learn from and to hold "
+                "back"
+            )
     return Split(**{part: Samples(sessions, indices) for part, indices in parts.items()})
 
 

@@ -5,6 +5,7 @@ import ctypes
 import functools
 import os
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ class _Sidecar:
         try:
             with np.load(path, allow_pickle=False) as truth:
                 self.landmarks = truth["landmarks"].astype(np.float32)  # (N, 68, 2)
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: not a readable sidecar ({error}); render it again") from None
 
     def __call__(self, images, first_index):
@@ -107,7 +108,8 @@ class _MediaPipe:
 
     It sees no face below some eighth of the picture's width, and misses some that turn aside. So
     where the largest face was before and is no more, that place is searched; where no face is at
-    all, now and then overlapping squares of the picture are.
+    all, now and then overlapping squares of the picture are. first_index 0 begins a new video: what
+    was seen before it is forgotten.
     """
 
     def __init__(self, video=None):
@@ -115,6 +117,8 @@ class _MediaPipe:
         self.place, self.misses = None, 0
 
     def __call__(self, images, first_index):
+        if first_index == 0:
+            self.place, self.misses = None, 0
         return [self._search(image) for image in images]
 
     def _search(self, image):

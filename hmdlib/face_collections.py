@@ -59,8 +59,9 @@ def affectnet(folder):
     for part in ("training", "validation"):
         table = folder / f"{part}.csv"
         for row in _rows(table, [*needed, "facial_landmarks"]) if table.is_file() else []:
-            numbers = np.array(row["facial_landmarks"].split(";"), np.float32)
-            landmarks = numbers.reshape(68, 2) if numbers.size == 136 else None
+            numbers = row["facial_landmarks"].split(";")
+            whole = len(numbers) == 136
+            landmarks = np.array(numbers, np.float32).reshape(68, 2) if whole else None
             box = tuple(float(row[key]) for key in needed[1:])
             found.append(Picture(_affectnet_path(folder, row[needed[0]]), box, landmarks))
     return found
@@ -75,7 +76,9 @@ def open_collection(collection, crops, image_size=128, seed=0):
     collection: {"kind": "synthetic", "count": 800} renders a crowd; {"kind": "folder", "path": ...}
     or another layout of LAYOUTS reads one. "name" tells two of a kind apart, "seed" makes other
     people than `seed` does. crops: the folder of all crops of this image size. Returns the Session.
+    Raises InputError for an entry that is wrong.
     """
+    _check_entry(collection)
     folder = Path(crops) / f"faces_{collection.get('name', collection['kind'])}"
     if collection["kind"] == "synthetic":
         from hmdlib.synthetic import people  # the renderer takes seconds to load
@@ -84,6 +87,19 @@ def open_collection(collection, crops, image_size=128, seed=0):
         people.render_collection(folder, collection["count"], image_size, seed)
         return open_session(folder)
     return make_collection(collection["kind"], ROOT / collection["path"], folder, image_size)
+
+
+def _check_entry(collection):
+    """InputError for a collection of a profile that lacks something, or has what nobody reads."""
+    kind = collection.get("kind")
+    if kind not in ("synthetic", *LAYOUTS):
+        raise InputError(f"{collection}: kind: choose synthetic, {', '.join(LAYOUTS)}")
+    needed = "count" if kind == "synthetic" else "path"
+    known = {"kind", "name", needed, *({"seed"} if kind == "synthetic" else ())}
+    if needed not in collection:
+        raise InputError(f"{collection}: {kind} wants {needed}; give it")
+    for key in sorted(set(collection) - known):
+        raise InputError(f"{collection}: {key} is unknown; there are {', '.join(sorted(known))}")
 
 
 def make_collection(kind, source, folder, image_size=128, detector="auto", most=None):

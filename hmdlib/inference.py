@@ -82,31 +82,6 @@ def _blur(images, sigma):
     return images
 
 
-def deocclude_crops(model, session, headset=None, batch_size=16, feather=0.0, indices=None):
-    """Put one headset on a session's person and take it off again, frame by frame.
-
-    session: a dataset.Session. headset: a masks.Headset held over the session (default: a visor
-    with its strap). indices: which of its frames, in order; default all. The landmarks are smoothed
-    in time, so that the headset sits still. Streams: yields (occluded, output, composite) for each
-    frame, each (3, S, S) in [0, 1] on the CPU. Raises InputError for crops of another size.
-    """
-    size = model.architecture["image_size"]
-    if session.image_size != size:
-        raise hmdlib.InputError(
-            f"{session.name}: crops of {session.image_size} pixels, but the model takes {size}; "
-            f"make the crops again with image_size={size}"
-        )
-    headset = headset or masks.Headset(strap=True)
-    landmarks = masks.smooth(np.asarray(session.landmarks), np.asarray(session.times))
-    indices = range(len(session)) if indices is None else indices
-    for part in _chunks(indices, batch_size):
-        images = torch.from_numpy(np.stack([session.frames[i] for i in part]))
-        images = images.permute(0, 3, 1, 2).contiguous() / 255.0
-        occluded, hidden = masks.render(landmarks[part], size, headset, over=images)
-        output = deocclude(model, occluded, hidden)
-        yield from zip(occluded, output, composite(output, occluded, hidden, feather), strict=True)
-
-
 def _chunks(things, count):
     """Lists of up to `count` things, in order."""
     things = iter(things)

@@ -189,18 +189,18 @@ class AttentionFusion(nn.Module):
         last.bias.copy_(torch.tensor([low, high]).repeat_interleave(len(last.bias) // 2))
 
     def weights(self, seen, imagined):
-        """The two maps, each (N, m, h, w): how far to trust the encoder, how far the decoder."""
-        maps = self.maps(torch.cat([seen, imagined], dim=1))  # (N, 2m, h, w)
+        """The two maps, each (N, width, h, w): trust in the encoder, trust in the decoder."""
+        maps = self.maps(torch.cat([seen, imagined], dim=1))  # (N, 2 width, h, w)
         if self.activation == "sigmoid":
             maps = torch.sigmoid(maps)
-        attention_enc, attention_dec = maps.chunk(2, dim=1)  # (N, m, h, w) each
+        attention_enc, attention_dec = maps.chunk(2, dim=1)  # (N, width, h, w) each
         if self.activation == "softmax":
             attention_enc = torch.sigmoid(attention_enc - attention_dec)  # softmax of a pair
             attention_dec = 1 - attention_enc
         return attention_enc, attention_dec
 
-    def forward(self, seen, imagined):  # both (N, m, h, w)
-        attention_enc, attention_dec = self.weights(seen, imagined)  # (N, m, h, w) each
+    def forward(self, seen, imagined):  # both (N, width, h, w)
+        attention_enc, attention_dec = self.weights(seen, imagined)  # (N, width, h, w) each
         fused = seen * attention_enc + imagined * attention_dec  # Eq. 1
         return fused, attention_enc, attention_dec
 
@@ -362,10 +362,10 @@ def load_weights(path, **expected):
     if facts.get("kind") not in kinds:
         raise InputError(f"{path}: holds no model of this package; train again to write one")
     _agree(path, facts["architecture"], expected)
-    model = kinds[facts["kind"]](**facts["architecture"])
     try:
+        model = kinds[facts["kind"]](**facts["architecture"])
         model.load_state_dict(tensors)
-    except RuntimeError:  # names or shapes: a file of an older form of this network
+    except (RuntimeError, TypeError):  # names, shapes or switches of an older form of this network
         raise InputError(
             f"{path}: its tensors do not fit the {facts['kind']} of this version; train again"
         ) from None

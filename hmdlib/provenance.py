@@ -1,6 +1,7 @@
 """Where a result comes from: hashes of code and data, the versions, the machine."""
 
 import ast
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -12,7 +13,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-from hmdlib import ROOT
+from hmdlib import ROOT, weights
 
 NOT_THE_METHOD = {"study", "running", "batch", "provenance", "report", "pages", "__main__"}
 """Modules that run and show the study: a change in them changes no result."""
@@ -99,9 +100,15 @@ def hashes(paths, below=ROOT):
     found = {}
     for path in sorted(map(Path, paths)):
         name = path.relative_to(below) if path.is_relative_to(below) else path
-        with open(path, "rb") as file:
-            found[str(name)] = hashlib.file_digest(file, "sha256").hexdigest()
+        about = path.stat()
+        found[str(name)] = _sha256(path, about.st_size, about.st_mtime_ns)
     return found
+
+
+@functools.lru_cache
+def _sha256(path, size, changed):
+    """Of a file as it was at that time: a run asks for its videos' after every notebook."""
+    return weights.sha256(path)
 
 
 def fingerprint(paths):
@@ -168,5 +175,8 @@ def _output(*command):
     """What a command prints, or "" when it is not there or fails."""
     if not shutil.which(command[0]):
         return ""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except subprocess.TimeoutExpired:
+        return ""
     return done.stdout.strip() if done.returncode == 0 else ""

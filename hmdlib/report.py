@@ -5,6 +5,7 @@ import html
 import math
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 from hmdlib import study
 from hmdlib.batch import minutes
@@ -167,8 +168,13 @@ def plain(markdown):
     return " ".join(re.sub(r"[*`]+|<[^>]+>", "", text).split())
 
 
+def address(results, path):
+    """A file's address from index.html, whatever its folders are named."""
+    return quote(str(path.relative_to(results)))
+
+
 def figure(results, path):
-    source = escape(str(path.relative_to(results)))
+    source = address(results, path)
     name = escape(path.stem.replace("_", " "))
     return (
         f"<figure><a href='{source}'><img src='{source}' alt='{name}' loading=lazy></a>"
@@ -202,10 +208,7 @@ def links(results, place):
     rest = [path for path in files if path.suffix != ".html"]
     named = [(path, "Read the executed notebook") for path in page]
     named += [(path, path.relative_to(place)) for path in rest]
-    anchors = [
-        f"<a href='{escape(str(path.relative_to(results)))}'>{escape(label)}</a>"
-        for path, label in named
-    ]
+    anchors = [f"<a href='{address(results, path)}'>{escape(label)}</a>" for path, label in named]
     return f"<p class=links>{' · '.join(anchors)}</p>"
 
 

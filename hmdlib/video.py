@@ -11,6 +11,7 @@ from av.video.reformatter import Colorspace
 from hmdlib import InputError
 
 UNSPECIFIED = 2  # FFmpeg's number for a colour space that nobody named
+FASTEST = 240  # frames a second that a camera may film
 SOONEST = 0.001  # seconds from one frame to the next at least, where a damaged file says less
 
 
@@ -59,11 +60,11 @@ def probe(path):
                 f"{path}: not one frame can be decoded; the file is truncated: copy it"
             )
         height, width = _upright(frame, stream).shape[:2]
-        fps = float(stream.average_rate or stream.guessed_rate or 25)
+        fps = _rate(stream)
+        frames = stream.frames or round(_seconds(container, stream) * fps) or _packets(path)
         return VideoInfo(
-            path, width, height, fps, stream.frames or round(_seconds(container, stream) * fps),
-            bool(stream.frames), _seconds(container, stream), -int(frame.rotation) % 360,
-            bool(container.streams.audio), stream.codec_context.name,
+            path, width, height, fps, frames, bool(stream.frames), _seconds(container, stream),
+            -int(frame.rotation) % 360, bool(container.streams.audio), stream.codec_context.name,
         )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def read(path, every=1):
     path = Path(path)
     with _open(path) as container:
         stream = _pictures(container)
-        fps = float(stream.average_rate or stream.guessed_rate or 25)
+        fps = _rate(stream)
         # AVI holds no times to show a frame, only the order in which frames are decoded
         stamped = "dts" if container.format.name == "avi" else "pts"
         start, last, index = None, -1.0, -1
@@ -214,6 +215,18 @@ def _upright(frame, stream):
     return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), round(frame.rotation / 90)))
 
 
+def _rate(stream):
+    """Frames a second; 30 where the file says none, or the ticks of its clock (WebM's 1000)."""
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    return rate if 0 < rate <= FASTEST else 30.0
+
+
+def _packets(path):
+    """How many pictures a file holds that says neither their number nor its length."""
+    with _open(path) as container:
+        return sum(packet.size > 0 for packet in container.demux(_pictures(container)))
+
+
 def _seconds(container, stream):
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
@@ -282,7 +295,9 @@ class _Sound:
                 return
             begins = frame.pts * frame.time_base - self.start
             self.reached = begins + Fraction(frame.samples, frame.sample_rate)
-            frame.pts = round(begins / frame.time_base)
+            # not the packet's time base, which may be too coarse for the encoder's own frames
+            frame.time_base = Fraction(1, frame.sample_rate)
+            frame.pts = round(begins * frame.sample_rate)
             for piece in self.resampler.resample(frame):
                 self.output.mux(self.encoder.encode(piece))
 

@@ -20,8 +20,6 @@ ADDRESSES = {
     "2DFAN4-11f355bf06.pth.tar": FAN + "2DFAN4-11f355bf06.pth.tar",
     "s3fd-619a316812.pth": FAN + "s3fd-619a316812.pth",
     "alexnet-owt-7be5be79.pth": TORCHVISION + "alexnet-owt-7be5be79.pth",
-    "vgg16-397923af.pth": TORCHVISION + "vgg16-397923af.pth",
-    "squeezenet1_1-b8a52dc0.pth": TORCHVISION + "squeezenet1_1-b8a52dc0.pth",
     "vgg19-dcbb9e9d.pth": TORCHVISION + "vgg19-dcbb9e9d.pth",
 }
 SHA256 = {

@@ -109,8 +109,7 @@ def headset_explorer(images, landmarks):
         one = slice(picture, picture + 1)
         model = resized(family, width, height, drop)
         if textured:
-            paint, hidden = masks.render(landmarks[one], size, model, over=images[one])
-            occluded = masks.occlude(images[one], hidden, fill=paint)
+            occluded, hidden = masks.render(landmarks[one], size, model, over=images[one])
         else:
             hidden = masks.headset(landmarks[one], size, model)
             occluded = masks.occlude(images[one], hidden)
@@ -160,8 +159,7 @@ def views(model, image, landmarks, headset=None):
     landmarks: (68, 2). headset: a masks.Headset, textured. A model without attention has no maps.
     """
     size, device = image.shape[-1], next(model.parameters()).device
-    paint, hidden = masks.render(landmarks[None], size, headset, over=image[None])
-    occluded = masks.occlude(image[None], hidden, fill=paint)
+    occluded, hidden = masks.render(landmarks[None], size, headset, over=image[None])
     output, attention_enc, attention_dec = model(
         occluded.to(device), hidden.to(device), return_maps=True
     )

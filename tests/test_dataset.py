@@ -3,6 +3,7 @@
 import builtins
 import errno
 import json
+import shutil
 import tracemalloc
 from dataclasses import replace
 
@@ -228,6 +229,20 @@ def test_unfinished_foreign_and_old_stores_are_refused(tmp_path, three):
         dataset.open_session(folder)
 
 
+def test_crops_of_a_renamed_video_are_not_learnt_from(tmp_path):
+    videos, crops = tmp_path / "videos", tmp_path / "crops"
+    for name in ("monday", "tuesday"):
+        clip(videos, name)
+    dataset.prepare_subject(videos, crops, 32)
+    for file in list(videos.glob("tuesday*")):
+        file.rename(videos / file.name.replace("tuesday", "last"))
+    with pytest.raises(InputError, match="tuesday: crops of a video that is not in .*videos"):
+        dataset.prepare_subject(videos, crops, 32)
+    shutil.rmtree(crops / "tuesday")
+    dataset.prepare_subject(videos, crops, 32)
+    assert [session.name for session in dataset.open_subject(crops)] == ["last", "monday"]
+
+
 # Sessions, split, samples
 
 
@@ -253,6 +268,12 @@ def test_a_split_that_tests_nothing_is_refused(three):
     for wrong in ([], ["session_1", "session_2", "session_10"]):
         with pytest.raises(InputError, match="at least one session to train on"):
             dataset.split(three, wrong)
+
+
+@pytest.mark.parametrize("share, part", [(0.0, "held_back"), (1.0, "train"), (0.02, "held_back")])
+def test_a_split_with_an_empty_part_is_refused(three, share, part):
+    with pytest.raises(InputError, match=f"held_back={share}: leaves no picture in .*{part}"):
+        dataset.split(three, "session_2", share)
 
 
 def test_samples_give_the_stored_pictures(three):
@@ -476,6 +497,27 @@ def test_collections_that_hold_nothing_are_refused(tmp_path, painted):
     with pytest.raises(InputError, match="no usable face in 1 pictures"):
         dataset.make_collection("folder", tmp_path / "x", tmp_path / "a")
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    "entry, words",
+    [
+        ({"path": "x"}, "kind: choose synthetic, folder"),
+        ({"kind": "folder"}, "folder wants path"),
+        ({"kind": "synthetic"}, "synthetic wants count"),
+        ({"kind": "folder", "path": "x", "most": 500}, "most is unknown; there are kind, name, pa"),
+    ],
+)
+def test_a_wrong_entry_of_a_profile_is_named(tmp_path, entry, words):
+    with pytest.raises(InputError, match=words):
+        dataset.open_collection(entry, tmp_path)
+
+
+def test_a_picture_of_affectnet_without_landmarks_keeps_its_box(tmp_path):
+    head = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks"
+    (tmp_path / "training.csv").write_text(f"{head}\n689/x.jpg,40,60,120,120,\n")
+    (picture,) = face_collections.affectnet(tmp_path)
+    assert picture.landmarks is None and picture.box == (40, 60, 120, 120)
 
 
 def test_a_finished_collection_is_kept_until_a_picture_comes_or_goes(

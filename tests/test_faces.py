@@ -78,6 +78,14 @@ def test_a_sidecar_is_the_best_there_is(tmp_path):
     assert [len(one) for one in finder(np.zeros((3, 4, 4, 3), np.uint8), 11)] == [1, 0, 0]
 
 
+def test_a_half_copied_sidecar_is_named(tmp_path):
+    path = with_truth(tmp_path / "session_1.mp4", still(12))
+    sidecar = faces.sidecar_path(path)
+    sidecar.write_bytes(sidecar.read_bytes()[:-40])
+    with pytest.raises(InputError, match="session_1.truth.npz: not a readable sidecar"):
+        faces.detector("sidecar", path)
+
+
 def test_offline_each_way_says_what_it_needs(offline, tmp_path):
     with pytest.raises(InputError) as error:
         faces.detector("auto", tmp_path / "a.mp4")
@@ -136,6 +144,18 @@ def test_a_face_of_40_pixels_is_found_in_a_large_picture(mediapipe, shared):
     found = mediapipe(np.asarray(scene)[None])[0]
     assert len(found) == 1 and 35 < faces.face_height(found[0]) < 50
     assert (found[0] > (900, 300)).all() and (found[0] < (982, 400)).all()
+
+
+def test_pictures_of_a_collection_do_not_depend_on_their_neighbours(mediapipe, shared):
+    from PIL import Image
+
+    portrait = Image.open(shared / "data/faces/portraits/A000055.jpg").convert("RGB")
+    corner = Image.new("RGB", (2000, 1500), (90, 100, 110))
+    corner.paste(portrait.resize((410, 500)), (1500, 900))
+    wall = np.full((1, 720, 1280, 3), 100, np.uint8)
+    for image in (np.asarray(corner)[None], wall, wall, np.asarray(portrait)[None]):
+        found = mediapipe(image)  # a small one after a large one; a face after walls
+        assert len(found[0]) == (image is not wall)
 
 
 def test_heat_map_peaks_land_where_the_crop_came_from():

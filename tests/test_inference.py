@@ -10,7 +10,6 @@ from test_masks import turned
 
 from hmdlib import InputError, __main__, inference, masks, networks, video
 from hmdlib.ours import Ours
-from hmdlib.store import Session
 
 
 class Negative(torch.nn.Module):
@@ -67,33 +66,6 @@ def test_feather_takes_a_colour_error_off_at_the_join_and_not_far_inside():
     assert abs(result[40] - 0.5) < 0.02  # no step; and nothing of the black
     assert (result[40:].diff() >= -1e-6).all()  # fades out inwards
     assert abs(result[60:] - 0.6).max() < 1e-3
-
-
-def a_session(size=64, count=10):
-    landmarks = turned([(2 * n, 0, 0) for n in range(count)], size)[0].numpy()
-    frames = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
-    nothing = np.zeros(count)
-    return Session("session_1", frames, landmarks, np.arange(count) / 30, nothing, nothing, {})
-
-
-def test_crops_stream_in_order_with_one_headset():
-    session, headset = a_session(), masks.Headset("goggles")
-    results = inference.deocclude_crops(Negative(), session, headset, batch_size=4)
-    assert iter(results) is results
-    triples = list(results)
-    assert len(triples) == 10
-    hidden = masks.headset(masks.smooth(session.landmarks, session.times), 64, headset)
-    for n, (occluded, output, composite) in enumerate(triples):
-        truth = torch.from_numpy(session.frames[n]).permute(2, 0, 1) / 255
-        assert torch.equal(occluded * (1 - hidden[n]), truth * (1 - hidden[n]))
-        assert torch.equal(composite, torch.where(hidden[n] > 0, output, truth))
-    some = list(inference.deocclude_crops(Negative(), session, headset, indices=[7, 2]))
-    assert torch.equal(some[0][0], triples[7][0]) and torch.equal(some[1][2], triples[2][2])
-
-
-def test_crops_of_another_size_are_refused():
-    with pytest.raises(InputError, match="session_1: crops of 64 pixels.*image_size=128"):
-        next(inference.deocclude_crops(Negative(128), a_session()))
 
 
 # ---------------------------------------------------------------- video to video

@@ -337,6 +337,10 @@ def test_missing_broken_and_foreign_files_are_refused(tmp_path):
     write_tensors(tmp_path / "other.safetensors", {"a": torch.zeros(1)}, {})
     with pytest.raises(InputError, match="no model"):
         networks.load_weights(tmp_path / "other.safetensors")
+    old = {"kind": "Deoccluder", "architecture": {"image_size": 64, "width": 8, "whiten": True}}
+    write_tensors(tmp_path / "old.safetensors", {"a": torch.zeros(1)}, old)
+    with pytest.raises(InputError, match="do not fit the Deoccluder of this version"):
+        networks.load_weights(tmp_path / "old.safetensors")
 
 
 def test_step_2_starts_from_step_1_with_its_own_attention(tmp_path):

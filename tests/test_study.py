@@ -523,3 +523,15 @@ def test_equations_are_pictures_and_money_and_code_are_not():
     assert drawn.count('<img src="data:image/svg+xml;base64,') == 2
     assert drawn.endswith(" and `$x$`, $5 or $6, \\$z$.")
     assert pages.draw_equations(r"$\nothing{known}$") == r"$\nothing{known}$"
+
+
+def test_addresses_of_a_page_hold_whatever_a_person_is_named(tmp_path):
+    assert report.address(tmp_path, tmp_path / "anna#2" / "a b.png") == "anna%232/a%20b.png"
+
+
+@pytest.mark.parametrize("subject, ours", [("synthetic_7", True), ("synthetic_anna", False)])
+def test_a_rendered_person_has_a_number(tmp_path, subject, ours):
+    assert running.is_rendered(subject) is ours
+    if not ours:
+        with pytest.raises(InputError, match="there is no folder"):
+            running.check_subject(subject, tmp_path / subject)

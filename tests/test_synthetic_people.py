@@ -147,7 +147,7 @@ def test_a_finished_session_is_left_alone_and_a_broken_one_made_again(person):
     folder, paths = person
     before, said = [path.stat().st_mtime_ns for path in paths], []
     truth = people.truth_path(paths[1]).read_bytes()
-    people.truth_path(paths[1]).unlink()
+    paths[1].unlink()  # as a run leaves it that was stopped between the truth and the video
     people.write_person(folder, 3, sessions=2, seconds=0.2, size=SMALL, report=said.append)
     assert paths[0].stat().st_mtime_ns == before[0] and paths[1].stat().st_mtime_ns > before[1]
     assert len(said) == 1 and said[0].startswith("session 2 of 2")
@@ -155,6 +155,14 @@ def test_a_finished_session_is_left_alone_and_a_broken_one_made_again(person):
         assert people.truth_path(paths[1]).stat().st_size == len(truth)
         assert len(new["times"]) == 6
     assert not list(folder.glob("*.partial"))
+
+
+def test_somebody_s_own_video_is_refused_and_kept(tmp_path):
+    own = tmp_path / "session_2.mp4"
+    own.write_bytes(b"a birthday")
+    with pytest.raises(InputError, match="session_2.mp4: is there without its truth"):
+        people.write_person(tmp_path, 3, sessions=2, seconds=0.2, size=SMALL)
+    assert list(tmp_path.iterdir()) == [own] and own.read_bytes() == b"a birthday"
 
 
 @pytest.mark.parametrize("other", [{"seconds": 0.5}, {"size": (160, 90)}, {"seed": 4}])

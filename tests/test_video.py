@@ -140,6 +140,42 @@ def test_sound_is_kept_in_step_and_cut_at_the_last_frame(tmp_path):
     assert onset == pytest.approx(1.0, abs=0.05)
 
 
+@pytest.mark.parametrize("name, codec", [("a.avi", "mp3"), ("a.mkv", "mp3"), ("b.avi", "ac3")])
+def test_sound_of_old_containers_is_kept(tmp_path, name, codec):
+    rate = 44100
+    tone = (0.5 * np.sin(np.arange(2 * rate) * 2 * np.pi * 440 / rate)).astype(np.float32)
+    with av.open(str(tmp_path / name), "w") as output:
+        pictures = output.add_stream("mpeg4", rate=25)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        sound = output.add_stream(codec, rate=rate)
+        sound.layout = "mono"
+        for image in plain(COLOURS * 10):
+            output.mux(pictures.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        frame = av.AudioFrame.from_ndarray(tone[None], format="fltp", layout="mono")
+        frame.rate, frame.pts = rate, 0
+        output.mux(sound.encode(frame))
+        output.mux([*pictures.encode(None), *sound.encode(None)])
+    images = [image for image, _ in video.read(tmp_path / name)]
+    path = video.write(tmp_path / "out.mp4", images, 25, sound_from=tmp_path / name)
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        assert 1.8 < stream.duration * stream.time_base < 2.2
+
+
+def test_a_browser_s_recording_has_a_camera_s_rate_and_a_number_of_frames(tmp_path):
+    # WebM as browsers record it: a clock of milliseconds for a rate, and no length
+    with av.open(str(tmp_path / "a.webm"), "w", format="webm", options={"live": "1"}) as output:
+        stream = output.add_stream("libvpx", rate=1000)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number, image in enumerate(plain(COLOURS * 12)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = 33 * number, Fraction(1, 1000)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    info = video.probe(tmp_path / "a.webm")
+    assert info.fps == 30 and info.frames_estimate == 60 and info.seconds == 0
+
+
 def test_the_sound_of_a_copy_comes_from_the_video(tmp_path, shared):
     source = shared / "data/videos/subject_a/session_1.mp4"
     images = [image for image, time in video.read(source) if time < 1]
@@ -200,7 +236,7 @@ def test_a_cut_off_file_gives_the_frames_that_are_there(tmp_path):
         video.probe(path)
 
 
-def test_a_glance_sees_frames_from_all_over_the_file(tmp_path, shared):
+def test_a_glance_sees_frames_from_all_over_the_file(tmp_path):
     levels = [(v, v, v) for v in range(0, 250)]
     encoded(tmp_path / "a.mov", plain(levels), "mjpeg", "yuvj420p")
     seen = [int(image.mean()) for image in video.glance(tmp_path / "a.mov", count=5)]

@@ -1,8 +1,6 @@
 """A collection of faces: thousands of synthetic people, each in a few small pictures."""
 
-import json
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,32 +82,22 @@ def render_collection(folder, count, image_size=128, seed=0, workers=None, repor
     if count < 1:
         raise InputError(f"count={count}: ask for at least one picture")
     folder, about = Path(folder), _about(count, image_size, seed)
-    meta = folder / "meta.json"
-    if meta.is_file() and json.loads(meta.read_text()) == about:
+    if store.matches(folder, about):
         return folder
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    shape = (count, image_size, image_size, 3)
-    frames = np.lib.format.open_memmap(partial / "frames.npy", "w+", np.uint8, shape)
-    landmarks = np.empty((count, 68, 2), np.float32)
     first = FIRST + 1_000_003 * seed
     tasks = [
         (start, first + n, min(EACH, count - start), image_size)
         for n, start in enumerate(range(0, count, EACH))
     ]
-    done = 0
     workers = 1 if len(tasks) < 4 else workers or os.cpu_count()
-    with people.helpers(workers, chunk=4) as spread:
-        for start, images, points in spread(_job, tasks):
-            part = slice(start, start + len(images))
-            frames[part], landmarks[part] = images, points
-            before, done = done, done + len(images)
-            if report is not None and (done * 10 // count > before * 10 // count):
-                report(f"{done} of {count} synthetic faces")
-    frames.flush()
-    np.save(partial / "landmarks.npy", landmarks)
-    (partial / "meta.json").write_text(json.dumps(about, indent=2))
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
+    with (
+        people.helpers(workers, chunk=4) as spread,
+        store.Writer(folder, image_size, about) as crops,
+    ):
+        for _, images, points in spread(_job, tasks):  # in their order
+            before = len(crops)
+            for image, landmarks in zip(images, points, strict=True):
+                crops.add(image, landmarks)
+            if report is not None and len(crops) * 10 // count > before * 10 // count:
+                report(f"{len(crops)} of {count} synthetic faces")
     return folder

@@ -200,6 +200,7 @@ def draw(task):
 def write_session(path, recipe, spread=map):
     """One session as a video with sound, and its truth beside it; both whole or not at all.
 
+    The truth comes first and the video last: a video without truth is somebody's own.
     recipe: (seed, session, sessions, size, seconds, fps). spread: map, or a pool's imap.
     """
     seed, session, _, size, seconds, fps = recipe
@@ -216,10 +217,10 @@ def write_session(path, recipe, spread=map):
             yield image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    sound = path.with_suffix(".wav.partial")
+    sound, film = path.with_suffix(".wav.partial"), path.with_suffix(".film.partial")
     try:
         write_sound(sound, motion.voice(seed, session, seconds))
-        video.write(path, frames(), fps, sound_from=sound)
+        video.write(film, frames(), fps, sound_from=sound)
     finally:
         sound.unlink(missing_ok=True)
     performance = motion.perform(seed, session, times)
@@ -234,6 +235,7 @@ def write_session(path, recipe, spread=map):
         depth=np.array(depths),
         label=np.array(labels),
     )
+    film.replace(path)
 
 
 def truth_path(path):
@@ -242,7 +244,12 @@ def truth_path(path):
 
 
 def refuse_another(path, seed, size, seconds, fps):
-    """Raise InputError when a finished session was rendered with other settings than these."""
+    """InputError when a video that is there was rendered with other settings, or not by us."""
+    if not truth_path(path).is_file():
+        raise InputError(
+            f"{path}: is there without its truth, so it was not rendered here; name another "
+            "folder, or move it"
+        )
     with np.load(truth_path(path)) as truth:
         found = truth["recipe"].tolist() if "recipe" in truth else None
     if found != [seed, *size, seconds, fps]:
@@ -266,8 +273,8 @@ def write_person(
 ):
     """All sessions of one synthetic person: session_1.mp4 ... with session_1.truth.npz beside.
 
-    A session that is there with its truth is left alone, so a broken run goes on where it stopped;
-    one that was rendered otherwise is an InputError, before any work.
+    A session that is there is left alone, so a broken run goes on where it stopped; one that was
+    rendered otherwise, or is somebody's own video, is an InputError, before any work.
     report: called with one line per session. workers: processes that draw, one a core by default;
     the pictures do not depend on it. Returns the videos' paths. The truth holds times (N,)
     seconds, landmarks (N, 68, 2) px, head_pose (N, 3) and gaze (N, 2, in the head) degrees,
@@ -275,10 +282,9 @@ def write_person(
     likewise: 0 background, 1 face and skin, 2 hair, 3 clothes and other things.
     """
     paths = [Path(folder) / f"session_{n}.mp4" for n in range(1, sessions + 1)]
-    there = [path.is_file() and truth_path(path).is_file() for path in paths]
-    missing = [(n, path) for n, path in enumerate(paths, 1) if not there[n - 1]]
-    for path, done in zip(paths, there, strict=True):
-        if done:
+    missing = [(n, path) for n, path in enumerate(paths, 1) if not path.is_file()]
+    for path in paths:
+        if path.is_file():
             refuse_another(path, seed, size, seconds, fps)
     few = len(missing) * seconds * fps < 60  # starting processes would take longer
     with helpers(1 if few else workers or os.cpu_count()) as spread:
