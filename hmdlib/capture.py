@@ -13,8 +13,6 @@ CONTAINERS = set(
     ".mp4 .mov .m4v .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv .mxf".split()
 )
 FEWEST_FRAMES = 10
-SMALLEST_FACE = 32
-"""Brow-to-chin height in source pixels below which a face holds too little to learn from."""
 
 
 def videos_of(folder):
@@ -170,10 +168,10 @@ def _refuse_few(path, usable, read):
 
 def _refuse_small(path, landmarks):
     height = np.nanmedian(faces.face_height(landmarks))
-    if height < SMALLEST_FACE:
+    if height < faces.SMALLEST:
         raise InputError(
             f"{path}: the face is {height:.0f} pixels high from brows to chin, at least "
-            f"{SMALLEST_FACE} are needed; move closer to the camera or record larger pictures"
+            f"{faces.SMALLEST} are needed; move closer to the camera or record larger pictures"
         )
 
 

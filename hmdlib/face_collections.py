@@ -13,8 +13,6 @@ from hmdlib import ROOT, InputError, faces, store, weights
 from hmdlib.store import open_session
 
 PICTURES = set(".jpg .jpeg .png .webp .bmp .tif .tiff .gif".split())
-SMALLEST_FACE = 32
-"""Brow-to-chin height in pixels below which a picture is left out."""
 
 
 @dataclass(frozen=True)
@@ -191,8 +189,8 @@ def _crop(picture, finder, size):
     else:
         box = faces.crop_box(landmarks[None], image.shape[1], image.shape[0])[0]
         height = faces.face_height(landmarks)
-    if height < SMALLEST_FACE:
-        return None, None, None, f"face below {SMALLEST_FACE} pixels"
+    if height < faces.SMALLEST:
+        return None, None, None, f"face below {faces.SMALLEST} pixels"
     moved = faces.to_crop(landmarks[None], box[None], size)[0]
     return faces.cut(image, box, size), moved, box, ""
 

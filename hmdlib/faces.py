@@ -24,6 +24,8 @@ HEAD_WIDTH = 0.80  # of the head's height, with ears and hair
 SHARE = 0.60  # of the crop's side that the head's height takes: head and shoulders
 TIGHTEST_SHARE = 0.80  # ... where the picture itself is no larger
 ABOVE = 0.07  # of the side, free above the hair
+SMALLEST = 32
+"""Brow-to-chin height in source pixels below which a face holds too little to learn from."""
 
 
 def face_height(landmarks):

@@ -133,7 +133,7 @@ def test_videos_are_ordinary_and_have_sound(person):
 
 
 def test_truth_has_one_row_for_every_frame(person):
-    with np.load(people.truth_path(person[1][0])) as truth:
+    with np.load(people.sidecar_path(person[1][0])) as truth:
         assert truth["times"].shape == (6,) and (np.diff(truth["times"]) > 0).all()
         assert truth["landmarks"].shape == (6, 68, 2) and np.isfinite(truth["landmarks"]).all()
         assert truth["head_pose"].shape == (6, 3) and truth["gaze"].shape == (6, 2)
@@ -146,13 +146,13 @@ def test_truth_has_one_row_for_every_frame(person):
 def test_a_finished_session_is_left_alone_and_a_broken_one_made_again(person):
     folder, paths = person
     before, said = [path.stat().st_mtime_ns for path in paths], []
-    truth = people.truth_path(paths[1]).read_bytes()
+    truth = people.sidecar_path(paths[1]).read_bytes()
     paths[1].unlink()  # as a run leaves it that was stopped between the truth and the video
     people.write_person(folder, 3, sessions=2, seconds=0.2, size=SMALL, report=said.append)
     assert paths[0].stat().st_mtime_ns == before[0] and paths[1].stat().st_mtime_ns > before[1]
     assert len(said) == 1 and said[0].startswith("session 2 of 2")
-    with np.load(people.truth_path(paths[1])) as new:
-        assert people.truth_path(paths[1]).stat().st_size == len(truth)
+    with np.load(people.sidecar_path(paths[1])) as new:
+        assert people.sidecar_path(paths[1]).stat().st_size == len(truth)
         assert len(new["times"]) == 6
     assert not list(folder.glob("*.partial"))
 
@@ -204,7 +204,7 @@ def test_the_shipped_person_is_what_the_command_renders():
     image, _, _, landmarks = people.draw(((7, 1, 7, (1280, 720), 6, 30), 0))
     error = (shipped.astype(float) - image).ravel()
     assert 10 * np.log10(255**2 / np.mean(error**2)) > 32  # H.264 keeps no more of sensor noise
-    with np.load(people.truth_path(folder / "session_1.mp4")) as truth:
+    with np.load(people.sidecar_path(folder / "session_1.mp4")) as truth:
         np.testing.assert_allclose(truth["landmarks"][0], landmarks, atol=0.1)
         assert truth["depth"].shape == (180, 120, 214)
 

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 
 from hmdlib import InputError, video
+from hmdlib.detectors import sidecar_path
 
 from . import hair, head, looks, motion, raster, scenery, studio, wardrobe
 from .skull import Skull
@@ -225,7 +226,7 @@ def write_session(path, recipe, spread=map):
         sound.unlink(missing_ok=True)
     performance = motion.perform(seed, session, times)
     save_truth(
-        truth_path(path),
+        sidecar_path(path),
         recipe=np.array([seed, *size, seconds, fps], np.float64),
         times=times,
         landmarks=np.array(points),
@@ -238,19 +239,14 @@ def write_session(path, recipe, spread=map):
     film.replace(path)
 
 
-def truth_path(path):
-    """Where the truth of a synthetic video lies: session_1.mp4 -> session_1.truth.npz."""
-    return Path(path).with_suffix(".truth.npz")
-
-
 def refuse_another(path, seed, size, seconds, fps):
     """InputError when a video that is there was rendered with other settings, or not by us."""
-    if not truth_path(path).is_file():
+    if not sidecar_path(path).is_file():
         raise InputError(
             f"{path}: is there without its truth, so it was not rendered here; name another "
             "folder, or move it"
         )
-    with np.load(truth_path(path)) as truth:
+    with np.load(sidecar_path(path)) as truth:
         found = truth["recipe"].tolist() if "recipe" in truth else None
     if found != [seed, *size, seconds, fps]:
         raise InputError(
