@@ -203,7 +203,8 @@ def summary(place):
     state = study.read_json(place / "state.json")
     told = ("status", "finished", "seconds", "peak_mib", "commit", "dirty", "error")
     metrics = study.read_json(place / "metrics.json")
-    metrics.pop("results_version", None)
+    for bookkeeping in ("results_version", "reads"):  # reads may name folders of this machine
+        metrics.pop(bookkeeping, None)
     entry = {name: state[name] for name in told if name in state} or {"status": "not run"}
     return {**entry, "metrics": metrics}
 
