@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import shutil
 from datetime import datetime
 
@@ -101,14 +100,9 @@ def choose(books, start, only):
     return found[:1] if only else books[books.index(found[0]) :]
 
 
-def is_rendered(subject):
-    """Is this the name of a person that the study renders itself, synthetic_7?"""
-    return re.fullmatch(r"synthetic_\d+", subject) is not None
-
-
 def check_subject(subject, folder):
     """A subject is a synthetic person or a folder of videos; anything else ends here."""
-    if not is_rendered(subject) and not folder.is_dir():
+    if not study.is_rendered(subject) and not folder.is_dir():
         known = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
         hint = study.nearest(subject, [*known, "synthetic_7"])
         raise InputError(
@@ -125,7 +119,7 @@ def settle_unseen(books, parameters, folder, asked, say):
     place in `parameters`. One video only, and a name that none has, are InputErrors, here and not
     after all faces were found.
     """
-    if is_rendered(folder.name):  # rendered by notebook 01, with the profile's sessions
+    if study.is_rendered(folder.name):  # rendered by notebook 01, with the profile's sessions
         return
     from hmdlib import capture, dataset  # they take seconds to load
 
@@ -152,7 +146,7 @@ def keys_of(book, parameters, videos, before):
     itself and follow from code and parameters; a real person's are inputs.
     """
     code = [source for kind, source in book.cells if kind == "code"]
-    given = [] if is_rendered(videos.name) else [videos]
+    given = [] if study.is_rendered(videos.name) else [videos]
     work = provenance.digest(
         study.RESULTS_VERSION,
         code,

@@ -50,6 +50,11 @@ def write_metrics(folder, metrics, reads=()):
     return write_json(Path(folder) / "metrics.json", record)
 
 
+def is_rendered(subject):
+    """Is this the name of a person that the study renders itself, synthetic_7?"""
+    return re.fullmatch(r"synthetic_\d+", subject) is not None
+
+
 def require(path, what_to_do):
     """The path, if an earlier notebook wrote it; else InputError with what to do ("run 04")."""
     path = Path(path)

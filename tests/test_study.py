@@ -531,7 +531,7 @@ def test_addresses_of_a_page_hold_whatever_a_person_is_named(tmp_path):
 
 @pytest.mark.parametrize("subject, ours", [("synthetic_7", True), ("synthetic_anna", False)])
 def test_a_rendered_person_has_a_number(tmp_path, subject, ours):
-    assert running.is_rendered(subject) is ours
+    assert study.is_rendered(subject) is ours
     if not ours:
         with pytest.raises(InputError, match="there is no folder"):
             running.check_subject(subject, tmp_path / subject)

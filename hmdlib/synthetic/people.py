@@ -222,21 +222,22 @@ def write_session(path, recipe, spread=map):
     try:
         write_sound(sound, motion.voice(seed, session, seconds))
         video.write(film, frames(), fps, sound_from=sound)
+        performance = motion.perform(seed, session, times)
+        save_truth(
+            sidecar_path(path),
+            recipe=np.array([seed, *size, seconds, fps], np.float64),
+            times=times,
+            landmarks=np.array(points),
+            head_pose=performance.rotation.astype(np.float32),
+            gaze=performance.gaze.astype(np.float32),
+            eye_openness=performance.openness.astype(np.float32),
+            depth=np.array(depths),
+            label=np.array(labels),
+        )
+        film.replace(path)
     finally:
         sound.unlink(missing_ok=True)
-    performance = motion.perform(seed, session, times)
-    save_truth(
-        sidecar_path(path),
-        recipe=np.array([seed, *size, seconds, fps], np.float64),
-        times=times,
-        landmarks=np.array(points),
-        head_pose=performance.rotation.astype(np.float32),
-        gaze=performance.gaze.astype(np.float32),
-        eye_openness=performance.openness.astype(np.float32),
-        depth=np.array(depths),
-        label=np.array(labels),
-    )
-    film.replace(path)
+        film.unlink(missing_ok=True)
 
 
 def refuse_another(path, seed, size, seconds, fps):
