@@ -46,6 +46,12 @@ def test_notebook_runs_and_writes_its_metrics(smoke, name):
     assert metrics, "a notebook that found nothing out has not run"
 
 
+GREY = """
+def paint(occluded, hidden):
+    return occluded * (1 - hidden) + 0.5 * hidden
+"""
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_leaves_weights_and_a_falling_loss(smoke, name):
     assert (smoke / name / "model.safetensors").stat().st_size > 10_000
@@ -91,11 +97,13 @@ def test_table_1_is_the_mean_of_the_frames(smoke):
     pd.testing.assert_series_equal(again, table["psnr"].loc[again.index], rtol=1e-5)
 
 
-def test_a_method_without_its_weights_is_not_available_and_never_guessed(smoke):
-    """Hide what 06b and 06c wrote: 07 still runs, and says so in rows without a score."""
+def test_a_method_without_its_weights_is_not_available_and_one_s_own_is_scored(smoke):
+    """Hide what 06b and 06c wrote: 07 says so in rows without a score. And add a method to it."""
     place = smoke.parents[2]
+    (place / "grey.py").write_text(GREY)
     overrides = [(name, str(place / name)) for name in ("data", "videos")]
     overrides.append(("results", str(place / "alone")))
+    overrides.append(("methods", f"{{grey: {place / 'grey.py'}}}"))
     for name in ("05_deocclusion_training", "06_loss_ablation"):
         shutil.copytree(smoke / name, place / "alone/smoke" / smoke.name / name)
     running.run("smoke", overrides, only="07", say=print)
@@ -106,6 +114,12 @@ def test_a_method_without_its_weights_is_not_available_and_never_guessed(smoke):
     scores = ["ssim", "psnr", "lpips", "gmsd", "sharpness"]
     assert table.loc[missing, scores].isna().all(axis=None)
     assert table.loc["paper", "psnr"].notna().all()
+    by_row = table.loc["grey"].set_index(["output", "region"])["psnr"]
+    assert by_row["raw", "frame"] == pytest.approx(
+        by_row["composite", "frame"]
+    )  # it keeps the rest
+    for name in ("cost", "paired", "seen_and_unseen"):
+        assert "grey" in set(pd.read_csv(found / f"{name}.csv")["method"])
 
 
 def test_the_recorded_runs_have_the_tables_that_the_study_writes(smoke):

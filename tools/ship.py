@@ -1,7 +1,7 @@
 """Make the weights or the tables of a finished run the ones that the project ships.
 
-    ./run_all.sh generic --only 03 && ./run_all.sh generic_on --only 03
-    .venv/bin/python tools/ship.py generic
+    ./run_all.sh generic --only 03        # then the same with generic_on, with generic_more
+    .venv/bin/python tools/ship.py generic generic
 
     ./run_all.sh ours
     .venv/bin/python tools/ship.py ours
@@ -13,13 +13,15 @@
     .venv/bin/python tools/ship.py tables full
 
 Writes results/reference/<what>: the weights as float16, half as large, the curves of the trainings,
-and run.json with what was run, where and when. The generic weights were trained in two parts;
-run.json is the second's and holds the first's as `begun_from`. `tables` records a run: its tables,
-run.json, and small copies of its figures (of the synthetic person only).
+and run.json with what was run, where and when. The generic weights were trained in parts, a profile
+each, shipped one after the other; run.json is the last's and holds the one before as `begun_from`.
+`tables` records a run: its tables, run.json, and small copies of its figures (of the synthetic
+person only).
 """
 
 import shutil
 import sys
+from pathlib import Path
 
 from PIL import Image
 
@@ -77,16 +79,20 @@ def ship(weights, target):
     return "float16; sha256 " + sha256_of(path.read_bytes())
 
 
-def ship_generic():
-    """The autoencoder and the attention (notebook 03)."""
-    first, begun = record_of("generic", "03_generic_pretraining")
-    record, trained = record_of("generic_on", "03_generic_pretraining")
-    record["weights"] = ship(trained / "model.safetensors", "generic/model.safetensors")
-    record["begun_from"] = first
+def ship_generic(profile):
+    """The autoencoder and the attention (notebook 03), after one part of their training."""
+    record, trained = record_of(profile, "03_generic_pretraining")
     shipped = REFERENCE / "generic"
-    shutil.copy(begun / "history.csv", shipped / "history.csv")
-    shutil.copy(begun / "headset/history.csv", shipped / "history_headset.csv")
-    shutil.copy(trained / "headset/history.csv", shipped / "history_headset_on.csv")
+    before = study.read_json(shipped / "run.json")
+    begun = record["parameters"]["03_generic_pretraining"]["generic_weights"]
+    if begun:
+        if Path(begun).parts[1] != before.get("profile"):
+            raise InputError(f"{profile} went on from {begun}: ship that part first")
+        record["begun_from"] = before
+    record["weights"] = ship(trained / "model.safetensors", "generic/model.safetensors")
+    for curves, stage in (("history.csv", "rec"), ("headset/history.csv", "headset")):
+        if (trained / curves).exists():
+            shutil.copy(trained / curves, shipped / f"history_{profile}_{stage}.csv")
     study.write_json(shipped / "run.json", record)
 
 
@@ -138,8 +144,9 @@ if __name__ == "__main__":
     known = {"generic": ship_generic, "ours": ship_ours, "peers": ship_peers,
              "tables": record_tables}  # fmt: skip
     what, *further = sys.argv[1:] or [None]
-    if what not in known or len(further) > (what == "tables"):
-        sys.exit(f"usage: ship.py {'|'.join(known)} [PROFILE of the tables]")
+    counts = {"generic": (1,), "tables": (0, 1)}.get(what, (0,))
+    if what not in known or len(further) not in counts:
+        sys.exit("usage: ship.py generic PROFILE | ours | peers | tables [PROFILE]")
     try:
         known[what](*further)
     except InputError as error:

@@ -5,6 +5,7 @@ all networks of a system, in half precision if it is to be small.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -99,6 +100,10 @@ class Gated:
 
 KINDS = {"lafin": Lafin, "gated": Gated}
 
+METHODS = {"lafin": "lafin_generic", "lafin, personal": "lafin_personal",
+           "lafin, published": "lafin_published", "gated inpainting": "gated_generic"}  # fmt: skip
+"""A method's name in the tables -> its folder among the results of notebook 06b."""
+
 
 @torch.no_grad()
 def _in_parts(networks, function, *tensors, batch_size=16):
@@ -184,6 +189,12 @@ def load(path, kind=None):
         module.load_state_dict(checkpoint.without_prefix(name, tensors))
         module.eval()
     return peer
+
+
+def trained(results, device):
+    """The peers that notebook 06b left among its results (a folder), by METHODS' names, loaded."""
+    files = {name: Path(results) / place / "model.safetensors" for name, place in METHODS.items()}
+    return {name: to(load(file), device) for name, file in files.items() if file.is_file()}
 
 
 def _compare(path, own, tensors, what):
