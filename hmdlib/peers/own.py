@@ -39,9 +39,9 @@ class Own:
     def _checked(self, occluded, hidden):
         drawn = self.function(occluded.clone(), hidden.clone())
         wanted = tuple(occluded.shape)
-        if not isinstance(drawn, torch.Tensor) or tuple(drawn.shape) != wanted:
-            tensor = isinstance(drawn, torch.Tensor)
-            got = tuple(drawn.shape) if tensor else f"a {type(drawn).__name__}"
+        tensor = isinstance(drawn, torch.Tensor)
+        got = tuple(drawn.shape) if tensor else f"a {type(drawn).__name__}"
+        if got != wanted:
             raise InputError(
                 f"{self.file}: paint gave {got}; return a tensor {wanted}, the drawn pictures"
             )
