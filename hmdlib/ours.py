@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hmdlib import InputError
-from hmdlib.head_pose import AVERAGE_FACE
+from hmdlib.landmark_finder import LandmarkFinder
 from hmdlib.networks import float32_region, load_weights, mean_free, with_mean
 from hmdlib.texture import Texture
 
@@ -52,6 +52,7 @@ class Ours(nn.Module):
     False shows the decoder the coarsest maps alone, and nothing of the finer ones. keeps: False
     leaves the whole picture as drawn; True keeps the camera's pixels beside the headset up to a
     soft edge, whose width is learnt. texture: False draws the eyes like everything else.
+    looks_again: False lays the texture by the landmarks of a first look (hmdlib.landmark_finder).
 
     forward: images (N, 3, S, S) in [0, 1] and hidden (N, 1, S, S) -> reconstruction (N, 3, S, S),
     not clipped. landmarks: (N, 68, 2) in pixels, where they are known, as in training: the texture
@@ -63,12 +64,14 @@ class Ours(nn.Module):
     attention = None  # the loop asks every network; here each meeting is a 1x1 convolution
     wants_mask = True
 
-    def __init__(self, image_size=128, width=32, every_scale=True, keeps=True, texture=True):
+    def __init__(self, image_size=128, width=32, every_scale=True, keeps=True, texture=True,
+                 looks_again=True):  # fmt: skip
         super().__init__()
         if image_size not in SCALES:
             raise InputError(f"image_size={image_size}: choose one of {sorted(SCALES)}")
         self.architecture = {"image_size": image_size, "width": width, "every_scale": every_scale,
-                             "keeps": keeps, "texture": texture}  # fmt: skip
+                             "keeps": keeps, "texture": texture,
+                             "looks_again": texture and looks_again}  # fmt: skip
         self.wants_landmarks = texture
         c = [int(share * width) for share in CHANNELS[: SCALES[image_size]]]
         steps = list(zip(c, c[1:], strict=False))
@@ -86,12 +89,7 @@ class Ours(nn.Module):
             self.head.bias[16:] = 1.0  # at first the texture as it is
         if texture:
             self.texture = Texture(c[-1], image_size)
-            self.find = nn.Sequential(nn.Conv2d(c[-1], 24, 1), nn.ReLU(), nn.Flatten(),
-                                      nn.Linear(24 * 64, 4 * width), nn.ReLU(),
-                                      nn.Linear(4 * width, 2 * 68))  # fmt: skip
-            with torch.no_grad():  # at first a small average face in the middle
-                nn.init.zeros_(self.find[-1].weight)
-                self.find[-1].bias.copy_(0.3 * torch.tensor(AVERAGE_FACE[:, :2]).flatten())
+            self.find = LandmarkFinder(c, 4 * width, looks_again)
 
     def encode(self, images, hidden=None, landmarks=None):
         """-> code (N, c), the mean of the coarsest maps; and what decode needs: the maps of each
@@ -114,7 +112,7 @@ class Ours(nn.Module):
             raise InputError(f"code_only={code_only}: this model has no batch in two halves; use 0")
         scales, images, hidden, landmarks = seen
         features = scales[-1] + self.whole(code)[..., None, None]
-        found = self._find(features) if self.wants_landmarks else None
+        found = self._find(features, scales) if self.wants_landmarks else None
         for n in reversed(range(len(self.up))):
             # four values a place, not one four times: under the headset no finer map tells the
             # four quarters of a place apart
@@ -134,11 +132,12 @@ class Ours(nn.Module):
         share = torch.maximum(hidden, torch.sigmoid(edge))  # (N, 1, S, S)
         return images + share * (drawn - images), share, found
 
-    def _find(self, features):
-        """The landmarks (N, 68, 2) in pixels, read off the coarsest maps."""
+    def _find(self, features, scales):
+        """The landmarks (N, 68, 2) in pixels."""
         with float32_region(features):
             half = self.architecture["image_size"] / 2
-            return (self.find(features.float()).unflatten(1, (68, 2)) + 1) * half
+            finer = [maps.float() for maps in scales[:2]]
+            return (self.find(features.float(), finer) + 1) * half
 
     def forward(self, images, hidden=None, return_maps=False, landmarks=None):
         reconstruction, *maps = self.decode(*self.encode(images, hidden, landmarks))
@@ -148,14 +147,13 @@ class Ours(nn.Module):
 def start_from(model, path):
     """Begin an Ours with another's weights, which may keep or draw what is seen.
 
-    A model without texture may begin with one that has it: it takes the rest. Raises InputError
-    when the file holds another kind of model, another image size, width or choice of scales, or no
-    texture where one is wanted.
+    A model that looks for landmarks once, or has no texture, may begin with one that does more: it
+    takes the rest. Raises InputError when the file holds another kind of model, another image size,
+    width or choice of scales, or no texture or second look where one is wanted.
     """
     shared = ("image_size", "width", "every_scale")
     wanted = {key: model.architecture[key] for key in shared}
-    wanted |= {"texture": True} if model.architecture["texture"] else {}
+    wanted |= {key: True for key in ("texture", "looks_again") if model.architecture[key]}
     tensors = load_weights(path, **wanted).state_dict()
-    if not model.architecture["texture"]:  # of the head, what is drawn and the edge come first
-        tensors = {name: tensors[name][: len(own)] for name, own in model.state_dict().items()}
-    model.load_state_dict(tensors)
+    own = model.state_dict()  # of the head, what is drawn and the edge come first
+    model.load_state_dict({name: tensors[name][: len(one)] for name, one in own.items()})

@@ -3,8 +3,8 @@
     ./run_all.sh generic --only 03        # then the same with generic_on, with generic_more
     .venv/bin/python tools/ship.py generic generic
 
-    ./run_all.sh ours
-    .venv/bin/python tools/ship.py ours
+    ./run_all.sh ours                     # then the same with ours_more
+    .venv/bin/python tools/ship.py ours ours
 
     ./run_all.sh peers --only 01 && ./run_all.sh peers --only 06b
     .venv/bin/python tools/ship.py peers
@@ -13,8 +13,9 @@
     .venv/bin/python tools/ship.py tables full
 
 Writes results/reference/<what>: the weights as float16, half as large, the curves of the trainings,
-and run.json with what was run, where and when. The generic weights were trained in parts, a profile
-each, shipped one after the other; run.json is the last's and holds the one before as `begun_from`.
+and run.json with what was run, where and when. The generic weights and ours were trained in parts,
+a profile each, shipped one after the other; run.json is the last's and holds the one before as
+`begun_from`.
 `tables` records a run: its tables, run.json, and small copies of its figures (of the synthetic
 person only).
 """
@@ -79,16 +80,21 @@ def ship(weights, target):
     return "float16; sha256 " + sha256_of(path.read_bytes())
 
 
+def follow(record, notebook, shipped):
+    """Keep the shipped part's record in that of the part that went on from it."""
+    before = study.read_json(shipped / "run.json")
+    begun = record["parameters"][notebook]["generic_weights"]
+    if begun:
+        if Path(begun).parts[1] != before.get("profile"):
+            raise InputError(f"{record['profile']} went on from {begun}: ship that part first")
+        record["begun_from"] = before
+
+
 def ship_generic(profile):
     """The autoencoder and the attention (notebook 03), after one part of their training."""
     record, trained = record_of(profile, "03_generic_pretraining")
     shipped = REFERENCE / "generic"
-    before = study.read_json(shipped / "run.json")
-    begun = record["parameters"]["03_generic_pretraining"]["generic_weights"]
-    if begun:
-        if Path(begun).parts[1] != before.get("profile"):
-            raise InputError(f"{profile} went on from {begun}: ship that part first")
-        record["begun_from"] = before
+    follow(record, "03_generic_pretraining", shipped)
     record["weights"] = ship(trained / "model.safetensors", "generic/model.safetensors")
     for curves, stage in (("history.csv", "rec"), ("headset/history.csv", "headset")):
         if (trained / curves).exists():
@@ -96,12 +102,14 @@ def ship_generic(profile):
     study.write_json(shipped / "run.json", record)
 
 
-def ship_ours():
-    """Our model's practice on strangers (notebook 06c)."""
-    record, trained = record_of("ours", "06c_ours")
+def ship_ours(profile):
+    """Our model's practice on strangers (notebook 06c), after one part of it."""
+    record, trained = record_of(profile, "06c_ours")
+    shipped = REFERENCE / "ours"
+    follow(record, "06c_ours", shipped)
     record["weights"] = ship(trained / "generic/model.safetensors", "ours/model.safetensors")
-    shutil.copy(trained / "generic/history.csv", REFERENCE / "ours/history.csv")
-    study.write_json(REFERENCE / "ours/run.json", record)
+    shutil.copy(trained / "generic/history.csv", shipped / f"history_{profile}.csv")
+    study.write_json(shipped / "run.json", record)
 
 
 def ship_peers():
@@ -144,9 +152,9 @@ if __name__ == "__main__":
     known = {"generic": ship_generic, "ours": ship_ours, "peers": ship_peers,
              "tables": record_tables}  # fmt: skip
     what, *further = sys.argv[1:] or [None]
-    counts = {"generic": (1,), "tables": (0, 1)}.get(what, (0,))
+    counts = {"generic": (1,), "ours": (1,), "tables": (0, 1)}.get(what, (0,))
     if what not in known or len(further) not in counts:
-        sys.exit("usage: ship.py generic PROFILE | ours | peers | tables [PROFILE]")
+        sys.exit("usage: ship.py generic PROFILE | ours PROFILE | peers | tables [PROFILE]")
     try:
         known[what](*further)
     except InputError as error:
