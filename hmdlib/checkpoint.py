@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from hmdlib import InputError
+from hmdlib import InputError, leftovers
 
 
 def write_tensors(path, tensors, facts):
@@ -22,6 +22,7 @@ def write_tensors(path, tensors, facts):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    leftovers.clear(path.parent, path.name + ".", ".tmp")
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     # safetensors stores the logical order: a channels-last tensor is laid out anew
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

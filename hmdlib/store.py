@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hmdlib import ROOT, InputError
+from hmdlib import ROOT, InputError, leftovers
 
 VERSION = 1
 """Of the store's layout; another number on disk means: run notebook 01 again."""
@@ -131,6 +131,7 @@ class Writer:
     def __enter__(self):
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         prefix = f".{self.folder.name}."
+        leftovers.clear(self.folder.parent, prefix)
         self.partial = Path(tempfile.mkdtemp(prefix=prefix, dir=self.folder.parent))
         self.file = open(self.partial / "frames.npy", "wb")
         self._write(self._header())
