@@ -52,7 +52,8 @@ class Ours(nn.Module):
     False shows the decoder the coarsest maps alone, and nothing of the finer ones. keeps: False
     leaves the whole picture as drawn; True keeps the camera's pixels beside the headset up to a
     soft edge, whose width is learnt. texture: False draws the eyes like everything else.
-    looks_again: False lays the texture by the landmarks of a first look (hmdlib.landmark_finder).
+    looks_again: False lays the texture by the landmarks of a first look (hmdlib.landmark_finder);
+    the second needs texture and every_scale.
 
     forward: images (N, 3, S, S) in [0, 1] and hidden (N, 1, S, S) -> reconstruction (N, 3, S, S),
     not clipped. landmarks: (N, 68, 2) in pixels, where they are known, as in training: the texture
@@ -69,9 +70,10 @@ class Ours(nn.Module):
         super().__init__()
         if image_size not in SCALES:
             raise InputError(f"image_size={image_size}: choose one of {sorted(SCALES)}")
+        looks_again = looks_again and texture and every_scale
         self.architecture = {"image_size": image_size, "width": width, "every_scale": every_scale,
                              "keeps": keeps, "texture": texture,
-                             "looks_again": texture and looks_again}  # fmt: skip
+                             "looks_again": looks_again}  # fmt: skip
         self.wants_landmarks = texture
         c = [int(share * width) for share in CHANNELS[: SCALES[image_size]]]
         steps = list(zip(c, c[1:], strict=False))
