@@ -26,9 +26,10 @@ class LandmarkFinder(nn.Module):
     corrects nothing at first.
 
     forward: coarsest maps (N, c, 8, 8), the two finest [(N, c, h, w), (N, c, h / 2, w / 2)] ->
-    (N, 68, 2), each coordinate from -1 to 1 within the picture. Features read at the places of an
-    earlier guess are the shape-indexed features of Cao et al. 2012 (Face Alignment by Explicit
-    Shape Regression).
+    what each look found, (looks, N, 68, 2), each coordinate from -1 to 1 within the picture. The
+    loss asks both looks for the truth: were it the last alone, the first would drift away from the
+    places, and the second would read beside them. Features read at the places of an earlier guess
+    are the shape-indexed features of Cao et al. 2012 (Face Alignment by Explicit Shape Regression).
     """
 
     def __init__(self, channels, wide, looks_again=True):
@@ -49,15 +50,11 @@ class LandmarkFinder(nn.Module):
             nn.init.zeros_(self.correct[-1].weight)
             nn.init.zeros_(self.correct[-1].bias)
 
-    def look(self, coarsest):
-        """The first look alone: (N, 68, 2)."""
-        return self.first(coarsest).unflatten(1, (POINTS, 2))
-
     def forward(self, coarsest, finer):
-        found = self.look(coarsest)
+        found = self.first(coarsest).unflatten(1, (POINTS, 2))
         if not self.looks_again:
-            return found
-        places = found.detach()  # to move them for the sake of what is read there has no use
+            return found[None]
+        places = found.detach()  # each look is taught by its own error
         there = [F.grid_sample(maps, places[:, :, None], align_corners=False) for maps in finer]
         there = torch.cat(there, dim=1)[..., 0].transpose(1, 2)  # (N, 68, c)
         # normalised, each place by itself: a face says the same in dim light as in bright
@@ -66,4 +63,5 @@ class LandmarkFinder(nn.Module):
         code = coarsest.mean(dim=(2, 3))
         told = [read.flatten(1), places.flatten(1), F.layer_norm(code, code.shape[1:])]
         # in hundredths: Adam's first steps would move landmarks by several pixels
-        return found + 0.01 * self.correct(torch.cat(told, dim=1)).unflatten(1, (POINTS, 2))
+        correction = 0.01 * self.correct(torch.cat(told, dim=1)).unflatten(1, (POINTS, 2))
+        return torch.stack([found, places + correction])

@@ -33,8 +33,8 @@ def mask_loss(reconstruction, target, hidden, by_area=False):
 def landmark_loss(found, landmarks, image_size):
     """How far landmarks are off, in percent of the picture's side, the mean over both coordinates.
 
-    found, landmarks: (N, 68, 2) in pixels. Not in the paper: ours lays a texture by them. Returns a
-    scalar.
+    landmarks: (N, 68, 2) in pixels; found: the same, or several guesses of them (looks, N, 68, 2),
+    whose mean is taken. Not in the paper: ours lays a texture by them. Returns a scalar.
     """
     return 100 / image_size * (found - landmarks).abs().mean()
 

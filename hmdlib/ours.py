@@ -58,8 +58,9 @@ class Ours(nn.Module):
     forward: images (N, 3, S, S) in [0, 1] and hidden (N, 1, S, S) -> reconstruction (N, 3, S, S),
     not clipped. landmarks: (N, 68, 2) in pixels, where they are known, as in training: the texture
     is laid there and not where the model finds them. With return_maps also the share of each pixel
-    that is drawn, (N, 1, S, S) (None where all is), and the landmarks as found (None without
-    texture). What the headset looks like has no influence: it is erased first.
+    that is drawn, (N, 1, S, S) (None where all is), and the landmarks as each look found them,
+    (looks, N, 68, 2), the last to lay the texture by (None without texture). What the headset looks
+    like has no influence: it is erased first.
     """
 
     attention = None  # the loop asks every network; here each meeting is a 1x1 convolution
@@ -109,7 +110,7 @@ class Ours(nn.Module):
         return scales[-1].mean(dim=(2, 3)), (scales, images, hidden, landmarks)
 
     def decode(self, code, seen, code_only=0):
-        """-> reconstruction, the drawn share (or None), the landmarks as found (or None)."""
+        """-> reconstruction, the drawn share (or None), what each look found (or None)."""
         if code_only:
             raise InputError(f"code_only={code_only}: this model has no batch in two halves; use 0")
         scales, images, hidden, landmarks = seen
@@ -126,7 +127,7 @@ class Ours(nn.Module):
             planes = F.pixel_shuffle(self.head(features.float()), 2)  # (N, 4 or 7, S, S)
             drawn, edge = planes[:, :3], planes[:, 3:4]
             if self.wants_landmarks:
-                where = found if landmarks is None else landmarks
+                where = found[-1] if landmarks is None else landmarks
                 drawn = drawn + planes[:, 4:] * self.texture(code.float(), where)
         drawn = with_mean(drawn)
         if not self.architecture["keeps"]:
@@ -135,7 +136,7 @@ class Ours(nn.Module):
         return images + share * (drawn - images), share, found
 
     def _find(self, features, scales):
-        """The landmarks (N, 68, 2) in pixels."""
+        """The landmarks as each look found them, (looks, N, 68, 2) in pixels."""
         with float32_region(features):
             half = self.architecture["image_size"] / 2
             finer = [maps.float() for maps in scales[:2]]

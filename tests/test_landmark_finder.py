@@ -31,8 +31,8 @@ def finder():
 def test_the_second_look_corrects_nothing_at_first(maps):
     one = LandmarkFinder(CHANNELS, 16)
     torch.nn.init.normal_(one.first[-1].weight, std=0.05)
-    twice = one(*maps)
-    assert torch.equal(twice, one.look(maps[0])) and twice.shape == (2, 68, 2)
+    first, second = one(*maps)
+    assert torch.equal(first, second) and second.shape == (2, 68, 2)
 
 
 def test_it_reads_the_finer_maps_where_the_first_look_found_a_landmark_and_nowhere_else(
@@ -41,14 +41,14 @@ def test_it_reads_the_finer_maps_where_the_first_look_found_a_landmark_and_nowhe
     """The first look gives the average face, some half of the picture wide, in its middle."""
     coarsest, finer = maps
     with torch.no_grad():
-        before = finder(coarsest, finer)
+        before = finder(coarsest, finer)[-1]
         aside, amid = ([one.clone() for one in finer] for _ in range(2))
         for one in aside:
             one[..., : one.shape[3] // 8] += 3.0  # the left border
         for one in amid:
             one[:, 0, one.shape[2] // 2] += 3.0  # a line across the eyes
-        assert torch.equal(finder(coarsest, aside), before)
-        assert (finder(coarsest, amid) - before).abs().max() > 1e-3
+        assert torch.equal(finder(coarsest, aside)[-1], before)
+        assert (finder(coarsest, amid)[-1] - before).abs().max() > 1e-3
 
 
 def test_dim_light_changes_nothing_in_what_is_read(finder, maps):
@@ -76,17 +76,24 @@ def test_it_learns_to_correct_what_the_first_look_cannot_see():
         return torch.zeros(count, 8, 8, 8), [fine, half], truth
 
     finder.first.requires_grad_(False)
-    for _ in range(150):
+    for _ in range(100):
         coarsest, finer, truth = lesson(16)
-        loss = (finder(coarsest, finer) - truth).abs().mean()
+        loss = (finder(coarsest, finer)[-1] - truth).abs().mean()
         learning.zero_grad()
         loss.backward()
         learning.step()
     coarsest, finer, truth = lesson(64)
     with torch.no_grad():
-        once = (finder.look(coarsest) - truth).abs().mean()
-        twice = (finder(coarsest, finer) - truth).abs().mean()
+        once, twice = ((look - truth).abs().mean() for look in finder(coarsest, finer))
     assert twice < 0.4 * once
+
+
+def test_each_look_is_taught_by_its_own_error(finder, maps):
+    first, second = finder(*maps)
+    (second - 0.3).abs().mean().backward()
+    assert all(one.grad is None for one in finder.first.parameters())
+    (first - 0.3).abs().mean().backward()
+    assert all(one.grad.abs().max() > 0 for one in list(finder.first.parameters())[-2:])
 
 
 def test_one_that_looks_once_may_begin_with_one_that_looks_twice_and_not_the_other_way(tmp_path):

@@ -100,7 +100,7 @@ class TestInOurs:
 
     def test_it_is_laid_by_the_landmarks_found_or_by_those_that_are_given(self, model, batch):
         with torch.no_grad():
-            alone, _, found = model(batch.occluded, batch.hidden, return_maps=True)
+            alone, _, (*_, found) = model(batch.occluded, batch.hidden, return_maps=True)
             told = model(batch.occluded, batch.hidden, landmarks=found)
             other = model(batch.occluded, batch.hidden, landmarks=batch.landmarks)
         assert found.shape == (2, 68, 2)
@@ -156,3 +156,5 @@ def test_landmarks_off_by_one_in_a_hundred_in_x_alone_cost_a_half():
     landmarks = torch.rand(3, 68, 2) * 128
     off = landmarks + torch.tensor([1.28, 0.0])
     assert float(losses.landmark_loss(off, landmarks, 128)) == pytest.approx(0.5, rel=1e-4)
+    looks = torch.stack([off, landmarks])  # one as far off, one right
+    assert float(losses.landmark_loss(looks, landmarks, 128)) == pytest.approx(0.25, rel=1e-4)
