@@ -3,7 +3,7 @@
     ./run_all.sh generic --only 03        # then the same with generic_on, with generic_more
     .venv/bin/python tools/ship.py generic generic
 
-    ./run_all.sh ours                     # then the same with ours_more
+    ./run_all.sh ours                     # then the same with ours_more, with ours_looks
     .venv/bin/python tools/ship.py ours ours
 
     ./run_all.sh peers --only 01 && ./run_all.sh peers --only 06b
