@@ -3,7 +3,7 @@
     ./run_all.sh generic --only 03        # then the same with generic_on, with generic_more
     .venv/bin/python tools/ship.py generic generic
 
-    ./run_all.sh ours                     # then the same with ours_more, with ours_looks
+    ./run_all.sh ours                     # then the same with ours_more, ours_looks, ours_both
     .venv/bin/python tools/ship.py ours ours
 
     ./run_all.sh peers --only 01 && ./run_all.sh peers --only 06b
@@ -85,7 +85,7 @@ def follow(record, notebook, shipped):
     before = study.read_json(shipped / "run.json")
     begun = record["parameters"][notebook]["generic_weights"]
     if begun:
-        if Path(begun).parts[1] != before.get("profile"):
+        if Path(begun).parts[1] not in ("reference", before.get("profile")):
             raise InputError(f"{record['profile']} went on from {begun}: ship that part first")
         record["begun_from"] = before
 
