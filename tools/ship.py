@@ -85,7 +85,7 @@ def follow(record, notebook, shipped):
     before = study.read_json(shipped / "run.json")
     begun = record["parameters"][notebook]["generic_weights"]
     if begun:
-        if Path(begun).parts[1] not in ("reference", before.get("profile")):
+        if Path(begun).parts[1] != before.get("profile"):
             raise InputError(f"{record['profile']} went on from {begun}: ship that part first")
         record["begun_from"] = before
 
