@@ -96,6 +96,24 @@ def restore_optimiser(optimiser, module, tensors):
             optimiser.state[parameter] = memory
 
 
+def learners_tensors(modules, optimisers):
+    """Several networks and their optimisers' memory as flat names; both are dicts by one name."""
+    tensors = {}
+    for name, module in modules.items():
+        tensors |= prefixed(name, module.state_dict())
+        memory = optimiser_tensors(optimisers[name], module)
+        tensors |= prefixed(f"optimiser/{name}", memory)
+    return tensors
+
+
+def restore_learners(modules, optimisers, tensors):
+    """The inverse of `learners_tensors`: networks and optimisers go on as they were."""
+    for name, module in modules.items():
+        module.load_state_dict(without_prefix(name, tensors))
+        memory = without_prefix(f"optimiser/{name}", tensors)
+        restore_optimiser(optimisers[name], module, memory)
+
+
 def fingerprint(module):
     """A short hash of a network's weights, to tell whether a run began from these."""
     import hashlib

@@ -13,7 +13,11 @@ def clear(folder, begins, ends=""):
     begins, ends: of their names. Who is still at work writes more often, so another run's are left
     alone; and what cannot be removed stays, for it harms nobody.
     """
-    for path in Path(folder).iterdir():
+    try:
+        inside = list(Path(folder).iterdir())
+    except OSError:  # no folder, or one that we may not read: whoever needs it will say so
+        return
+    for path in inside:
         if not (path.name.startswith(begins) and path.name.endswith(ends)):
             continue
         try:

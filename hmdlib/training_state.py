@@ -129,10 +129,7 @@ class Run:
         """Write the checkpoint, in one step."""
         tensors = {"random/generator": self.generator.get_state(),
                    "random/global": torch.get_rng_state()}  # fmt: skip
-        for name, module in self.players.modules.items():
-            tensors |= checkpoint.prefixed(name, module.state_dict())
-            memory = checkpoint.optimiser_tensors(self.players.optimisers[name], module)
-            tensors |= checkpoint.prefixed(f"optimiser/{name}", memory)
+        tensors |= checkpoint.learners_tensors(self.players.modules, self.players.optimisers)
         if self.average is not None:
             tensors |= checkpoint.prefixed("average", self.average.state_dict())
         tensors |= checkpoint.prefixed("best", self.best)
@@ -144,13 +141,10 @@ class Run:
         """Go on from the checkpoint if there is one. InputError if it is another training's."""
         if self.path.is_file():
             tensors, facts = checkpoint.read_tensors(self.path)
-            self._refuse_another(facts.get("identity", {}))
+            refuse_another(self.path, facts.get("identity", {}), self.identity)
             self.position = Position(**facts["position"], history=self.history)
             self.updates, self.best_score = facts["updates"], facts["best_score"]
-            for name, module in self.players.modules.items():
-                module.load_state_dict(checkpoint.without_prefix(name, tensors))
-                memory = checkpoint.without_prefix(f"optimiser/{name}", tensors)
-                checkpoint.restore_optimiser(self.players.optimisers[name], module, memory)
+            checkpoint.restore_learners(self.players.modules, self.players.optimisers, tensors)
             average = checkpoint.without_prefix("average", tensors)
             if average:
                 self.average = copy.deepcopy(self.players.model).eval()
@@ -160,27 +154,29 @@ class Run:
             torch.set_rng_state(tensors["random/global"])
         self.history.restore(self.position.step)
 
-    def _refuse_another(self, found):
-        for key, wanted in self.identity.items():
-            if found.get(key) != wanted:
-                what = difference(key, found.get(key), wanted)
-                raise InputError(
-                    f"{self.path}: belongs to another training ({what}); delete or move its "
-                    "folder to begin anew, or ask for what it was"
-                )
+
+def refuse_another(path, found, wanted):
+    """InputError if a checkpoint's identity (found) is not that of the training asked for."""
+    for key in [*wanted, *found]:
+        if found.get(key) != wanted.get(key):
+            what = _difference(key, found.get(key), wanted.get(key))
+            raise InputError(
+                f"{path}: belongs to another training ({what}); delete or move its folder to begin "
+                "anew, or ask for what it was"
+            )
 
 
-def difference(key, found, wanted):
+def _difference(key, found, wanted):
     """The first thing in which two settings differ, in words."""
     if isinstance(found, list) and isinstance(wanted, list):
         if len(found) != len(wanted):
             return f"{key}: {len(found)} there, {len(wanted)} asked for"
         number, pair = next((n, p) for n, p in enumerate(zip(found, wanted)) if p[0] != p[1])  # noqa: B905
-        return difference(f"{key}[{number}]", *pair)
+        return _difference(f"{key}[{number}]", *pair)
     if isinstance(found, dict) and isinstance(wanted, dict):
         names = [*wanted, *found]
         name = next(n for n in names if found.get(n, "nothing") != wanted.get(n, "nothing"))
-        return difference(f"{key}.{name}", found.get(name), wanted.get(name))
+        return _difference(f"{key}.{name}", found.get(name), wanted.get(name))
     if key == "start":
         return "it began from other weights"
     if key in ("samples", "strangers"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hmdlib import checkpoint, store
+from hmdlib import checkpoint, leftovers, store
 
 
 def age(path, hours):
@@ -49,3 +49,11 @@ def test_the_next_checkpoint_removes_what_a_killed_run_left_of_it(tmp_path, hour
         age(path, hours)
     checkpoint.write_tensors(tmp_path / "checkpoint.safetensors", {"a": torch.ones(1)}, {})
     assert left.exists() == stays and other.exists()
+
+
+def test_a_folder_that_cannot_be_read_is_passed_over(tmp_path):
+    leftovers.clear(tmp_path / "nowhere", ".faces")
+    file = tmp_path / "file"
+    file.write_bytes(b"no folder")
+    leftovers.clear(file, ".faces")
+    assert file.exists()

@@ -359,7 +359,7 @@ def test_wrong_files_are_refused_by_name(tmp_path):
     tensors, facts = checkpoint.read_tensors(path)
     tensors["generator/extra"] = tensors.pop("generator/head.bias")
     checkpoint.write_tensors(path, tensors, facts)
-    with pytest.raises(InputError, match="missing: generator/head.bias; unknown: generator/extra"):
+    with pytest.raises(InputError, match="missing: generator.head.bias; unknown: generator.extra"):
         painters.load(path)
     with pytest.raises(InputError, match="no such weights file"):
         painters.load(tmp_path / "nothing")

@@ -18,7 +18,7 @@ from hmdlib import InputError, checkpoint, dataset
 from hmdlib.history import History, Progress
 from hmdlib.iteration import choose_precision
 from hmdlib.training import in_advance
-from hmdlib.training_state import difference
+from hmdlib.training_state import refuse_another
 
 VERSION = 1
 COLUMNS = (
@@ -169,10 +169,7 @@ class Run:
     def save(self):
         """Write the checkpoint, in one step."""
         tensors = {"random/generator": self.generator.get_state()}
-        for name, module in self.lesson.modules.items():
-            tensors |= checkpoint.prefixed(name, module.state_dict())
-            memory = checkpoint.optimiser_tensors(self.lesson.optimisers[name], module)
-            tensors |= checkpoint.prefixed(f"optimiser/{name}", memory)
+        tensors |= checkpoint.learners_tensors(self.lesson.modules, self.lesson.optimisers)
         position = {"step": self.step, "images": self.images, "seconds": self.seconds}
         facts = {"identity": self.identity, "position": position}
         checkpoint.write_tensors(self.path, tensors, facts)
@@ -182,20 +179,8 @@ class Run:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.is_file():
             tensors, facts = checkpoint.read_tensors(self.path)
-            self._refuse_another(facts.get("identity", {}))
+            refuse_another(self.path, facts.get("identity", {}), self.identity)
             vars(self).update(facts["position"])
-            for name, module in self.lesson.modules.items():
-                module.load_state_dict(checkpoint.without_prefix(name, tensors))
-                memory = checkpoint.without_prefix(f"optimiser/{name}", tensors)
-                checkpoint.restore_optimiser(self.lesson.optimisers[name], module, memory)
+            checkpoint.restore_learners(self.lesson.modules, self.lesson.optimisers, tensors)
             self.generator.set_state(tensors["random/generator"])
         self.history.restore(self.step)
-
-    def _refuse_another(self, found):
-        for key in [*self.identity, *found]:
-            there, wanted = found.get(key), self.identity.get(key)
-            if there != wanted:
-                raise InputError(
-                    f"{self.path}: belongs to another training ({difference(key, there, wanted)}); "
-                    "delete or move its folder to begin anew, or ask for what it was"
-                )

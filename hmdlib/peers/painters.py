@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hmdlib import InputError, checkpoint
 from hmdlib.networks import parameters_of
 from hmdlib.peers import gated, lafin
+from hmdlib.published import take
 
 
 @dataclass(eq=False)
@@ -181,13 +182,10 @@ def load(path, kind=None):
         wanted = kind or " or ".join(KINDS)
         raise InputError(f"{path}: holds {found!r}, wanted {wanted}; give the peer's own file")
     peer = KINDS[found].new(facts["width"])
-    own = {}
-    for name, module in peer.modules.items():
-        own |= checkpoint.prefixed(name, module.state_dict())
-    _compare(path, own, tensors, f"{found} of width {facts['width']}")
-    for name, module in peer.modules.items():
-        module.load_state_dict(checkpoint.without_prefix(name, tensors))
-        module.eval()
+    networks = nn.ModuleDict(peer.modules).eval()
+    named = {name.replace("/", ".", 1): tensor for name, tensor in tensors.items()}
+    of = f"{found} of width {facts['width']}"
+    take(networks, named, f"{path}: not the weights of {of}", "train it anew")
     return peer
 
 
@@ -195,16 +193,3 @@ def trained(results, device):
     """The peers that notebook 06b left among its results (a folder), by METHODS' names, loaded."""
     files = {name: Path(results) / place / "model.safetensors" for name, place in METHODS.items()}
     return {name: to(load(file), device) for name, file in files.items() if file.is_file()}
-
-
-def _compare(path, own, tensors, what):
-    """InputError that names the tensors which are not those of the network."""
-    wrong = {
-        "missing": [name for name in own if name not in tensors],
-        "unknown": [name for name in tensors if name not in own],
-        "of another shape": [n for n in own if n in tensors and tensors[n].shape != own[n].shape],
-    }
-    said = [f"{problem}: {', '.join(names[:4])}" + (f" and {len(names) - 4} more"
-            if len(names) > 4 else "") for problem, names in wrong.items() if names]  # fmt: skip
-    if said:
-        raise InputError(f"{path}: not the weights of {what}; {'; '.join(said)}; train it anew")
