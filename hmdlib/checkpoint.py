@@ -61,6 +61,28 @@ def _open(path, with_tensors):
         ) from None
 
 
+def take(network, named, wrongly, remedy):
+    """Give a network its tensors, all of them and no others.
+
+    named: by this package's names. Else an InputError: `wrongly`, which tensors are missing,
+    unknown or of another shape, and the `remedy`.
+    """
+    own = network.state_dict()
+    wrong = {
+        "missing": [n for n in own if n not in named and not n.endswith("num_batches_tracked")],
+        "unknown": [name for name in named if name not in own],
+        "of another shape": [n for n in own if n in named and named[n].shape != own[n].shape],
+    }
+    if any(wrong.values()):
+        said = "; ".join(f"{what}: {_some(names)}" for what, names in wrong.items() if names)
+        raise InputError(f"{wrongly}; {said}; {remedy}")
+    network.load_state_dict({**own, **named})  # old torch did not count batches
+
+
+def _some(names):
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
 # ---- the parts of a training run, as flat names -----------------------------------------------
 
 

@@ -7,8 +7,9 @@ and lists some tensors twice; the layers themselves are the same.
 import re
 from pathlib import Path
 
+from hmdlib.checkpoint import take
 from hmdlib.peers.lafin import Discriminator, Generator, LandmarkPredictor
-from hmdlib.published import read_state, take
+from hmdlib.published import read_state
 
 PUBLISHED = {
     LandmarkPredictor: ("landmark_detector.pth", "detector"),

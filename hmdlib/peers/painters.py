@@ -14,7 +14,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from hmdlib import InputError, checkpoint
 from hmdlib.networks import parameters_of
 from hmdlib.peers import gated, lafin
-from hmdlib.published import take
 
 
 @dataclass(eq=False)
@@ -185,7 +184,7 @@ def load(path, kind=None):
     networks = nn.ModuleDict(peer.modules).eval()
     named = {name.replace("/", ".", 1): tensor for name, tensor in tensors.items()}
     of = f"{found} of width {facts['width']}"
-    take(networks, named, f"{path}: not the weights of {of}", "train it anew")
+    checkpoint.take(networks, named, f"{path}: not the weights of {of}", "train it anew")
     return peer
 
 
