@@ -123,30 +123,45 @@ def flicker(frames, hidden):
 
 
 def movement(truth):
-    """The optical flow from each frame of a video to the next: (T - 1, 2, S, S), down and right.
+    """The optical flow from each frame of a video to the next, and where it can be believed.
 
-    truth: (T, 3, S, S) in [0, 1]. In pixels; iterative Lucas-Kanade by scikit-image.
+    truth: (T, 3, S, S) in [0, 1]. Returns the flow (T - 1, 2, S, S), down and right, in pixels, by
+    scikit-image's iterative Lucas-Kanade; and (T - 1, 1, S, S), 1 where the way there and the way
+    back cancel, 0 where something came into sight or went out of it (Sundaram et al. 2010, Eq. 5,
+    as Lai et al. 2018 use it).
     """
     grey = truth.mean(dim=1).numpy()
-    pairs = zip(grey, grey[1:], strict=False)
-    return np.stack([np.stack(optical_flow_ilk(a, b, radius=5)) for a, b in pairs])
+    there, back = (
+        np.stack([np.stack(optical_flow_ilk(a, b, radius=5)) for a, b in pairs])
+        for pairs in (list(zip(grey, grey[1:], strict=False)),
+                      list(zip(grey[1:], grey, strict=False)))
+    )  # fmt: skip
+    way_back = np.stack([_laid_back(b, step) for b, step in zip(back, there, strict=True)])
+    left = np.square(there + way_back).sum(axis=1)
+    length = np.square(there).sum(axis=1) + np.square(way_back).sum(axis=1)
+    believed = left <= 0.01 * length + 0.5
+    return there, torch.from_numpy(believed[:, None]).float()
 
 
-def warping_error(frames, flow, hidden):
+def warping_error(frames, movement, hidden):
     """How much the picture changes beyond the true movement, under both headsets, in grey levels.
 
     Each frame is laid back along the true video's `movement` onto the frame before; what then
-    differs is flicker (Lai et al. 2018). frames, hidden as in `flicker`; flow: (T - 1, 2, S, S).
-    Returns (T - 1,).
+    differs where that flow can be believed is flicker (Lai et al. 2018). frames, hidden as in
+    `flicker`; movement: as the function of that name returns it, of the true video. Returns
+    (T - 1,).
     """
-    side = frames.shape[-1]
+    flow, believed = movement
+    laid = [_laid_back(after.numpy(), step) for after, step in zip(frames[1:], flow, strict=True)]
+    difference = 255 * (torch.from_numpy(np.stack(laid)) - frames[:-1]).abs()
+    return _over(difference, hidden[1:] * hidden[:-1] * believed)
+
+
+def _laid_back(channels, step):
+    """(C, S, S) read at each pixel's place one frame later; step: (2, S, S), down and right."""
+    side = channels.shape[-1]
     grid = np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"))
-    back = [
-        np.stack([warp(colour, grid + step, order=1, mode="edge") for colour in after.numpy()])
-        for after, step in zip(frames[1:], flow, strict=True)
-    ]
-    difference = 255 * (torch.from_numpy(np.stack(back)) - frames[:-1]).abs()
-    return _over(difference, hidden[1:] * hidden[:-1])
+    return np.stack([warp(one, grid + step, order=1, mode="edge") for one in channels])
 
 
 def _over(difference, region):

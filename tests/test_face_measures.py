@@ -74,14 +74,26 @@ def test_a_still_picture_does_not_flicker_and_a_moving_one_does(sliding):
 
 def test_warping_error_forgives_movement_and_nothing_else(sliding):
     frames, hidden = sliding
-    flow = face_measures.movement(frames)
-    assert flow.shape == (5, 2, 64, 64)
+    flow, believed = movement = face_measures.movement(frames)
+    assert flow.shape == (5, 2, 64, 64) and believed.shape == (5, 1, 64, 64)
     np.testing.assert_allclose(np.median(flow, axis=(0, 2, 3)), [0, -2], atol=0.1)
-    moved = face_measures.warping_error(frames, flow, hidden)
+    assert believed[..., 12:52, 12:52].mean() > 0.95
+    moved = face_measures.warping_error(frames, movement, hidden)
     assert moved.shape == (5,)
     assert moved.max() < 0.35 * face_measures.flicker(frames, hidden).min()
     blinking = frames + 0.1 * (torch.arange(6) % 2)[:, None, None, None]
-    assert face_measures.warping_error(blinking, flow, hidden).min() > 20
+    assert face_measures.warping_error(blinking, movement, hidden).min() > 20
+
+
+def test_what_goes_out_of_sight_is_not_held_against_a_method(sliding):
+    """A patch slides over a texture that stands still: at its front and back no flow is right."""
+    frames, _ = sliding
+    still, patch = frames[:1].repeat(2, 1, 1, 1), frames[3, :, :16, :16].flip(1)
+    still[0, :, 24:40, 20:36] = patch
+    still[1, :, 24:40, 26:42] = patch
+    _, believed = face_measures.movement(still)
+    covered = believed[0, 0, 26:38, 36:42].mean()  # seen before, behind the patch after
+    assert covered < 0.5 < believed[0, 0, :, 52:].mean()
 
 
 def test_without_the_landmarker_all_is_not_available(monkeypatch):

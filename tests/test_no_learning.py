@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hmdlib import InputError
-from hmdlib.peers.no_learning import Memory, align, as_complex, biharmonic
+from hmdlib.peers.no_learning import Memory, align, as_complex, biharmonic, moved
 
 
 class Frames:
@@ -56,6 +56,30 @@ def test_a_frame_that_is_remembered_comes_back():
     covered = frames.images * (1 - hidden)
     filled = Memory(frames).nearest(covered, hidden, frames.landmarks)
     torch.testing.assert_close(filled, frames.images, atol=1e-3, rtol=0)
+
+
+def test_a_picture_moves_with_its_landmarks():
+    """A soft dot ends where its landmark does; a pixel's middle is at half a pixel."""
+    row, column = np.mgrid[:64, :64] + 0.5
+
+    def dot(at):
+        return np.exp(-((column - at.real) ** 2 + (row - at.imag) ** 2) / 8)
+
+    turn, shift, at = 1.4 * np.exp(0.25j), 3 - 18j, 20 + 24j
+    drawn = moved(torch.from_numpy(dot(at)).expand(3, 64, 64), turn, shift)[0].numpy()
+    middle = (drawn * column).sum() / drawn.sum() + 1j * (drawn * row).sum() / drawn.sum()
+    assert abs(middle - (turn * at + shift)) < 0.02
+
+
+def test_the_rim_is_blended_with_what_it_meets():
+    """Light from the left: where the remembered picture is too dark there, no step shows."""
+    frames, hidden = Frames(), a_hole(1)
+    light = torch.linspace(0.2, -0.2, 48).expand(1, 3, 48, 48)
+    given = (0.5 * frames.images[:1] + 0.25 + light) * (1 - hidden)
+    filled = Memory(frames).nearest(given, hidden, frames.landmarks[:1])
+    usual = frames.images[:1, :, 10:24, 8] - frames.images[:1, :, 10:24, 7]
+    step = filled[..., 10:24, 8] - filled[..., 10:24, 7] - 0.5 * usual
+    assert step.mean().abs() < 0.05  # 0.09 without the blending
 
 
 def test_the_mean_of_one_frame_is_that_frame():

@@ -2,7 +2,8 @@
 
 `biharmonic` continues the surroundings into the hole, and knows nothing of faces. `Memory` knows
 the person's training frames by heart: it lays the nearest one, or the mean of all, over the visible
-landmarks. Both return whole pictures, the visible pixels of the input among them.
+landmarks and blends its rim. Both return whole pictures, the visible pixels of the input among
+them.
 """
 
 import numpy as np
@@ -11,7 +12,7 @@ from skimage.morphology import convex_hull_image
 from skimage.restoration import inpaint_biharmonic
 from skimage.transform import SimilarityTransform, warp
 
-from hmdlib import InputError
+from hmdlib import InputError, inference
 from hmdlib.metrics import composite
 
 
@@ -85,7 +86,8 @@ def fill(occluded, hidden, landmarks, choose):
     occluded: (N, 3, S, S) in [0, 1]; hidden: (N, 1, S, S); landmarks: (N, 68, 2) pixels, of which
     only those beside the headset are used. choose: (points (68,) complex, weight (68,) 1 = visible)
     -> picture (3, S, S), and the turn and shift that move it into place. The picture's colours are
-    scaled to those of the skin that is visible. Returns (N, 3, S, S).
+    scaled to those of the skin that is visible, and its rim is blended with what it meets there
+    (`inference.composite`, over a sixteenth of the side). Returns (N, 3, S, S).
     """
     filled = []
     for picture, hole, points in zip(occluded, hidden, landmarks.numpy(), strict=True):
@@ -96,7 +98,7 @@ def fill(occluded, hidden, landmarks, choose):
         skin = skin_region(points[weight > 0], hole[0])  # (S, S) bool
         gain = picture[:, skin].mean(1) / drawn[:, skin].mean(1).clamp(min=0.02)
         filled.append((drawn * gain.clamp(0.4, 2.5)[:, None, None]).clamp(0, 1))
-    return composite(torch.stack(filled), occluded, hidden)
+    return inference.composite(torch.stack(filled), occluded, hidden, occluded.shape[-1] / 16)
 
 
 def visible_landmarks(points, hole):
@@ -135,7 +137,11 @@ def align(sources, target, weight):
 
 
 def moved(image, turn, shift):
-    """An image (3, S, S) turned, scaled and shifted; beyond its edge the edge is repeated."""
+    """An image (3, S, S) turned, scaled and shifted; beyond its edge the edge is repeated.
+
+    turn, shift: of landmarks, whose first pixel's middle is (0.5, 0.5); skimage's is (0, 0).
+    """
+    shift = shift + (turn - 1) * (0.5 + 0.5j)
     way = SimilarityTransform(
         scale=abs(turn), rotation=np.angle(turn), translation=(shift.real, shift.imag)
     )
