@@ -33,6 +33,7 @@ from hmdlib.weights import sha256_of
 REFERENCE = ROOT / "results/reference"
 
 RECORDED = {
+    "05_deocclusion_training": ["attention.png", "halves.png"],
     "06_loss_ablation": ["table_2.csv", "verdicts.csv", "figure_5.png", "eyes.png", "spectrum.png",
                          "switches.csv", "switch_differences.csv"],
     "06b_peers": ["metrics.json"],
@@ -43,7 +44,7 @@ RECORDED = {
                            "methods.png", "worst.png"],
     "10_eyes_and_time": ["face_measures.csv", "verdicts.csv", "slit.png"],
 }  # fmt: skip
-"""Notebook -> what is kept of it in results/reference/<profile>."""
+"""Notebook -> what is kept of it in results/reference/<profile>, pictures as JPEG."""
 
 NOT_ALWAYS = {"switches.csv", "switch_differences.csv"}
 """Written where the profile asks for switches."""
@@ -140,9 +141,10 @@ def record_tables(profile="laptop"):
             target = REFERENCE / profile / f"{notebook.partition('_')[0]}_{name}"
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.suffix == ".png":
+                target.unlink(missing_ok=True)  # an older record's
                 picture = Image.open(folder / name).convert("RGB")
                 picture.thumbnail((1100, 1100))
-                picture.quantize(256).save(target, optimize=True)
+                picture.save(target.with_suffix(".jpg"), quality=92, subsampling=0)
             else:
                 shutil.copy(folder / name, target)
     study.write_json(REFERENCE / profile / "run.json", record)
