@@ -43,17 +43,15 @@ def prepare_subject(videos_folder, crops_folder, image_size=128, detector="auto"
 
     videos_folder: one video a session. crops_folder: the person's folder of crops
     (data/crops/<image_size>/<subject>); each session gets a folder there. The rest as in
-    make_crops. A few pictures of every file are looked at before the first one is worked on, so
-    that a bad one is refused at once; so are crops of a session whose video is there no more, for
-    whoever opens the person's crops would go on learning from them.
+    make_crops. Some frames of every file are looked at before the first one is worked on, so that a
+    bad one is refused at once; so are crops of a session whose video is there no more, for whoever
+    opens the person's crops would go on learning from them.
     """
     paths = videos_of(videos_folder)
     _refuse_left_over(crops_folder, paths)
-    for path in paths:
-        video.probe(path)
-    for path in paths:
-        if not (Path(crops_folder) / path.stem).exists():
-            _glance(path, faces.detector(detector, path))
+    for info in [video.probe(path) for path in paths]:
+        if not (Path(crops_folder) / info.path.stem).exists():
+            _glance(info, faces.detector(detector, info.path))
     make = (image_size, detector, tracking, max_frames)
     return [make_crops(path, Path(crops_folder) / path.stem, *make) for path in paths]
 
@@ -117,13 +115,40 @@ def _refuse_left_over(crops_folder, paths):
             )
 
 
-def _glance(path, finder, enough=6):
-    """Refuse a video without a usable face by a few of its frames: in a second, not in minutes."""
-    if finder.name == "sidecar":
-        return
-    found = [of_one for image in video.glance(path) for of_one in finder(image[None])]
-    if len(found) >= enough:
+def _glance(info, finder, looks=40, enough=4):
+    """Refuse a video that make_crops would refuse too, by at least `looks` frames all over it.
+
+    Each frame is judged as if it were a whole video, and `enough` good ones, mostly the first, let
+    it pass. To be refused, it must show no face at all, or be good in less than a tenth of the
+    frames with a face; as make_crops asks for half, a video that it would take is not refused here.
+    """
+    path, found, good = info.path, [], 0
+    if info.frames_estimate < FEWEST_FRAMES:  # the file may have counted wrong
+        _refuse_short(path, sum(1 for _ in video.read(path)))
+    every = max(1, info.frames_estimate // looks)
+    for index, (image, _) in enumerate(video.read(path, every)):
+        # only a sidecar looks frames up; to the others each is the first, which is searched well
+        found += finder(image[None], index * every if finder.name == "sidecar" else 0)
+        good += _good(found[-1])
+        if good == enough:
+            return
+    seen = sum(len(each) > 0 for each in found)
+    if not seen:
+        raise InputError(
+            f"{path}: no face found in {len(found)} frames from all over it; show the face, lit "
+            "and from the front, or cut the video to where it is seen"
+        )
+    if seen >= FEWEST_FRAMES and good < seen / 10:
         _refuse_small(path, faces.follow(found, path))
+
+
+def _good(found):
+    """Would a video of nothing but this frame's faces (K, 68, 2) have a person in it to learn?"""
+    try:
+        _refuse_small("frame", faces.follow([found]))
+    except InputError:
+        return False
+    return True
 
 
 def _key(path, finder, image_size, tracking, max_frames):
@@ -154,8 +179,16 @@ def _find_faces(path, finder, every, info, together=8):
         raise InputError(
             f"{path}: only {share:.0%} of it can be decoded; the file is truncated: copy it again"
         )
-    _refuse_few(path, len(found), len(found))
+    _refuse_short(path, len(found))
     return found, share
+
+
+def _refuse_short(path, read):
+    if read < FEWEST_FRAMES:
+        raise InputError(
+            f"{path}: only {read} frames can be taken from it; at least {FEWEST_FRAMES} are "
+            "needed, some hundreds are good"
+        )
 
 
 def _refuse_few(path, usable, read):

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import functools
+import importlib
 import os
 import sys
 import zipfile
@@ -60,8 +61,8 @@ def detector(name="auto", video=None):
 
     name: "sidecar" (the truth that a synthetic person's video brings along), "face-alignment",
     "mediapipe", or "auto": the first of these that works here. video: the video's path, for its
-    sidecar. Models load at the first call. Raises InputError when none works, saying what each
-    needs.
+    sidecar. A library that does not load here is passed over, and the note says why; large models
+    load at the first call. Raises InputError when none works, saying what each needs.
     """
     makers = {"sidecar": _Sidecar, "face-alignment": _FaceAlignment, "mediapipe": _MediaPipe}
     if name != "auto" and name not in makers:
@@ -113,7 +114,9 @@ class _MediaPipe:
     """
 
     def __init__(self, video=None):
+        _load_library("mediapipe")  # first, so that nothing is downloaded in vain
         self.path = weights.find(LANDMARKER)
+        _landmarker(self.path)  # it finds graphics libraries only now
         self.place, self.misses = None, 0
 
     def __call__(self, images, first_index):
@@ -157,8 +160,9 @@ def largest_mesh(images):
     """MediaPipe's 478 points of the largest face of each picture, NaN where it finds none.
 
     images: (N, H, W, 3) uint8. Returns (N, 478, 2) float32, pixels. Raises InputError where the
-    model file is not at hand.
+    model file is not at hand, or MediaPipe does not load here.
     """
+    _load_library("mediapipe")
     path = weights.find(LANDMARKER)
     largest = np.full((len(images), 478, 2), np.nan, np.float32)
     for one, image in zip(largest, images, strict=True):
@@ -215,7 +219,7 @@ def _without_doubles(faces):
 @functools.cache
 def _landmarker(path, faces=5):
     """Load MediaPipe's landmarker once a process, quietly."""
-    with _quiet():
+    with _loading("mediapipe"), _quiet():
         import mediapipe
         from mediapipe.tasks.python import BaseOptions, vision
 
@@ -238,6 +242,7 @@ class _FaceAlignment:
     """
 
     def __init__(self, video=None, side=480):
+        _load_library("face_alignment.detection.sfd")  # first: the weights are 186 MB
         self.paths = weights.find(FAN), weights.find(S3FD)
         self.side, self.boxes, self.network = side, None, None
 
@@ -331,3 +336,22 @@ def _quiet():
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def _load_library(module):
+    """Import a module, quietly, or say in one line why this machine cannot."""
+    with _loading(module.split(".")[0]), _quiet():
+        importlib.import_module(module)
+
+
+@contextlib.contextmanager
+def _loading(library):
+    """Make one line of what goes wrong when a library, or one that it stands on, is loaded."""
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        why = " ".join(str(error).split())
+        raise InputError(
+            f"{library} does not load here ({why}); install what is missing (libGL: "
+            "apt-get install libgl1 libglib2.0-0)"
+        ) from None

@@ -74,9 +74,10 @@ def open_collection(collection, crops, image_size=128, seed=0):
     collection: {"kind": "synthetic", "count": 800} renders a crowd; {"kind": "folder", "path": ...}
     or another layout of LAYOUTS reads one. "name" tells two of a kind apart, "seed" makes other
     people than `seed` does. crops: the folder of all crops of this image size. Returns the Session.
-    Raises InputError for an entry that is wrong.
+    Raises InputError for an entry that is wrong, and for one whose place another folder's crops
+    have.
     """
-    _check_entry(collection)
+    check_entry(collection)
     folder = Path(crops) / f"faces_{collection.get('name', collection['kind'])}"
     if collection["kind"] == "synthetic":
         from hmdlib.synthetic import people  # the renderer takes seconds to load
@@ -84,10 +85,18 @@ def open_collection(collection, crops, image_size=128, seed=0):
         seed = collection.get("seed", seed)
         people.render_collection(folder, collection["count"], image_size, seed)
         return open_session(folder)
-    return make_collection(collection["kind"], ROOT / collection["path"], folder, image_size)
+    source = ROOT / collection["path"]
+    if (folder / "meta.json").exists() and not store.matches(
+        folder, {"source": store.from_root(source)}
+    ):
+        raise InputError(
+            f"{folder}: holds the crops of another collection than {source}; give this one another "
+            "name: in the profile, or delete the folder"
+        )
+    return make_collection(collection["kind"], source, folder, image_size)
 
 
-def _check_entry(collection):
+def check_entry(collection):
     """InputError for a collection of a profile that lacks something, or has what nobody reads."""
     kind = collection.get("kind")
     if kind not in ("synthetic", *LAYOUTS):

@@ -102,7 +102,7 @@ class Report:
 
     def __str__(self):
         rest = self.frames - self.deoccluded
-        kept = f"; {rest} without a face left as they were" if rest else ""
+        kept = f"; {rest} without a face or headset left as they were" if rest else ""
         return f"{self.path}: {self.deoccluded} of {self.frames} frames de-occluded{kept}"
 
 
@@ -121,10 +121,11 @@ def deocclude_video(model, source, out, headset=None, box=None, detector="auto",
     With a headset of ours, or a finder, the hidden pixels are known, and only they change. With a
     real one alone the whole square is the model's, joined softly at its edge, in every frame, for
     nobody can tell there whether a face is. Otherwise frames without a face stay as they are.
-    Streams, batch_size frames at a time. Returns a Report. Raises InputError when no face is found,
-    when the model must be told where a real headset is and there is no finder, when the finder is
-    none, when the weights are a discriminator's, when the box lies beside the picture, and when
-    `out` cannot be written or is the source itself.
+    Streams, batch_size frames at a time. Returns a Report, which counts the frames in which
+    something was replaced. Raises InputError when no face is found, or no headset by the finder;
+    when the model must be told where a real headset is and there is no finder; when the finder is
+    none, or the weights are a discriminator's; when the box lies beside the picture; and when `out`
+    cannot be written or is the source itself.
     """
     device = hmdlib.device(device)
     model, finder = _loaded(model, device), finder and _loaded(finder, device)
@@ -154,6 +155,11 @@ def deocclude_video(model, source, out, headset=None, box=None, detector="auto",
             )
             done.extend(changed)
             yield from np.concatenate([before, after], axis=2) if side_by_side else after
+        if not any(done):  # said in here, so that no file is left behind
+            raise hmdlib.InputError(
+                f"{source}: no headset found in any of {len(done)} frames; check box=(x, y, side), "
+                "head and shoulders in pixels, and that a finder is a model of this very person"
+            )
 
     video.write(out, results(), info.fps, sound_from=source, times=times)
     return Report(Path(out), len(done), int(sum(done)))
@@ -225,6 +231,8 @@ def _results(model, before, landmarks, boxes, headset, feather, finder):
         told = torch.cat([none[:, :1], *(_cut(hidden[n], boxes[n], size) for n in at)])
     elif finder is not None:
         told = find_headset(finder, crops)
+    if told is not None:
+        seen[at] = told.flatten(1).any(dim=1).cpu().numpy()
     outputs = deocclude(model, crops, told)
     for k, n in enumerate(at):
         output, mask = _uint8(outputs[k : k + 1]), None if told is None else told[k : k + 1]

@@ -1,5 +1,6 @@
 """Crops on disk: uint8 pictures, memory-mapped, and where each came from; whole or not at all."""
 
+import contextlib
 import errno
 import json
 import re
@@ -151,7 +152,8 @@ class Writer:
             if kind is None:
                 self._finish()
         finally:
-            self.file.close()
+            with contextlib.suppress(OSError):  # a full disk fails again, at what was still waiting
+                self.file.close()
             shutil.rmtree(self.partial, ignore_errors=True)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             self._refuse(error)

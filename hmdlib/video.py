@@ -74,7 +74,8 @@ def read(path, every=1):
     every: yield each every-th frame only (the 0th first). Yields (image, time): image (H, W, 3)
     uint8 RGB, turned as a player would turn it and with square pixels; time in seconds since the
     first frame, from the frame's own time stamp, so variable frame rates keep their pace; it always
-    rises. Damaged frames are left out; a truncated file ends early. Raises InputError like probe.
+    rises. Damaged frames are left out; a truncated file ends early. Raises InputError like probe,
+    and where the frames change their size.
     """
     path = Path(path)
     with _open(path) as container:
@@ -82,38 +83,24 @@ def read(path, every=1):
         fps = _rate(stream)
         # AVI holds no times to show a frame, only the order in which frames are decoded
         stamped = "dts" if container.format.name == "avi" else "pts"
-        start, last, index = None, -1.0, -1
+        start, last, index, size = None, -1.0, -1, None
         for index, frame in enumerate(_decode(container, stream)):
             stamp = getattr(frame, stamped)
             time = index / fps if stamp is None else float(stamp * frame.time_base)
             start = time if start is None else start
             last = max(time - start, last + SOONEST)
+            size = size or (frame.width, frame.height)
+            if (frame.width, frame.height) != size:  # a call or a screen whose window was resized
+                raise InputError(
+                    f"{path}: the picture changes from {size[0]} x {size[1]} pixels to "
+                    f"{frame.width} x {frame.height} after {last:.1f} s; export it in one size"
+                )
             if index % every == 0:
                 yield _upright(frame, stream), max(0.0, last)
         if index < 0:
             raise InputError(
                 f"{path}: not one frame can be decoded; the file is truncated: copy it"
             )
-
-
-def glance(path, count=12):
-    """A few pictures spread over a video without reading it all, for a first check.
-
-    Yields up to `count` images like read's, each the first that decodes after a jump; fewer where
-    the file cannot be searched or has few places to jump to.
-    """
-    path, seen = Path(path), set()
-    with _open(path) as container:
-        stream = _pictures(container)
-        for part in range(count if container.duration else 0):
-            try:
-                container.seek((container.start_time or 0) + container.duration * part // count)
-                frame = next(_decode(container, stream), None)
-            except av.error.FFmpegError:
-                continue
-            if frame is not None and frame.pts not in seen:
-                seen.add(frame.pts)
-                yield _upright(frame, stream)
 
 
 def write(path, images, fps, sound_from=None, crf=18, times=None):

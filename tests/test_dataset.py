@@ -2,6 +2,7 @@
 
 import builtins
 import errno
+import io
 import json
 import shutil
 import tracemalloc
@@ -119,7 +120,7 @@ def test_a_person_who_walks_about_is_told_to_use_tracking(tmp_path):
 @pytest.mark.parametrize(
     ("landmarks", "words"),
     [
-        (still(5), "5 of 5 frames show the face; at least 10"),
+        (still(5), "only 5 frames can be taken from it; at least 10"),
         (still(20, height=20), "the face is 20 pixels high .* at least 32"),
         (np.full((20, 68, 2), np.nan), "no face found in any frame"),
         (np.concatenate([still(6), np.full((20, 68, 2), np.nan)]), "6 of 26 frames show the face"),
@@ -152,6 +153,71 @@ def test_bad_files_are_refused_before_any_work(tmp_path):
     assert not (tmp_path / "crops").exists()
 
 
+NOBODY, ONE = np.zeros((0, 68, 2), np.float32), face(160, 120, 60)
+TWINS = np.stack([face(100, 120, 60), face(220, 120, 58)])
+
+
+def two_sessions(folder, monkeypatch, frames):
+    """A good session and a last one of numbered greys, with a detector that sees `frames` there."""
+    clip(folder)
+    greys = (np.full((240, 320, 3), number, np.uint8) for number in range(len(frames)))
+    video.write(folder / "session_2.mp4", greys, 25)
+
+    def seen(image):
+        return frames[min(round(image.mean()), len(frames) - 1)]
+
+    def detector(_, path):
+        look = seen if path.stem == "session_2" else lambda image: ONE[None]
+        return faces.Detector("made up", "", lambda images, first: [look(one) for one in images])
+
+    monkeypatch.setattr(faces, "detector", detector)
+
+
+@pytest.mark.parametrize(
+    ("frames", "words"),
+    [
+        ([NOBODY] * 100, "no face found in 50 frames from all over it; .* cut the video"),
+        ([TWINS] * 57 + [ONE[None]] * 3, "two equal faces in .* frames; record one person"),
+        ([face(160, 120, 20)[None]] * 60, "the face is 20 pixels high"),
+        ([ONE[None]] * 5, "only 5 frames can be taken from it"),
+    ],
+)
+def test_a_bad_last_session_is_refused_before_the_first_is_cropped(
+    tmp_path, monkeypatch, frames, words
+):
+    two_sessions(tmp_path / "videos", monkeypatch, frames)
+    with pytest.raises(InputError, match=f"session_2.mp4: {words}"):
+        dataset.prepare_subject(tmp_path / "videos", tmp_path / "crops", 32)
+    assert not (tmp_path / "crops").exists()
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [NOBODY] * 188 + [ONE[None]] * 12,  # some half a second of a face, at the end
+        [NOBODY] * 60 + [TWINS] * 40 + [ONE[None]] * 60 + [NOBODY] * 40,  # a two-shot first
+        [face(160, 120, 20)[None]] * 80 + [ONE[None]] * 100,  # comes near
+    ],
+)
+def test_a_session_that_can_be_cropped_is_not_refused_at_a_glance(tmp_path, monkeypatch, frames):
+    two_sessions(tmp_path / "videos", monkeypatch, frames)
+    sessions = dataset.prepare_subject(
+        tmp_path / "videos", tmp_path / "crops", 32, tracking="smooth"
+    )
+    assert len(sessions) == 2 and len(sessions[1]) >= 10
+
+
+def test_a_good_session_is_left_after_a_few_frames(tmp_path, monkeypatch):
+    path, looked = clip(tmp_path, landmarks=still(200)), []
+
+    def find(images, first):
+        looked.append(first)
+        return [ONE[None]] * len(images)
+
+    capture._glance(video.probe(path), faces.Detector("made up", "", find))
+    assert len(looked) == 4
+
+
 def test_a_video_cut_off_in_its_first_half_is_refused(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (40, 240, 320, 3), dtype=np.uint8)
     path = video.write(tmp_path / "a.mp4", noise, 25)
@@ -179,24 +245,18 @@ def test_a_whole_video_whose_frames_nobody_counted_is_taken(tmp_path, max_frames
 def test_a_full_disk_gives_one_line_and_leaves_no_half_store(tmp_path, monkeypatch):
     path, real = clip(tmp_path), builtins.open
 
-    class Full:
-        """A file on a disk with room for a few crops only."""
-
-        def __init__(self, file):
-            self.file, self.left = file, 10000
-
-        def __getattr__(self, name):
-            return getattr(self.file, name)
+    class Full(io.FileIO):
+        """A file on a disk with room for a few crops only; what waits in its buffer stays there."""
 
         def write(self, data):
-            self.left -= len(bytes(data))
-            if self.left < 0:
+            if self.tell() + len(bytes(data)) > 10000:
                 raise OSError(errno.ENOSPC, "No space left on device")
-            return self.file.write(data)
+            return super().write(data)
 
     def opened(name, *rest, **more):
-        file = real(name, *rest, **more)
-        return Full(file) if str(name).endswith("frames.npy") and rest == ("wb",) else file
+        if str(name).endswith("frames.npy") and rest == ("wb",):
+            return io.BufferedWriter(Full(name, "wb"))
+        return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "open", opened)
     with pytest.raises(InputError, match="No space left on device.* free some space") as error:
@@ -511,6 +571,18 @@ def test_collections_that_hold_nothing_are_refused(tmp_path, painted):
 def test_a_wrong_entry_of_a_profile_is_named(tmp_path, entry, words):
     with pytest.raises(InputError, match=words):
         dataset.open_collection(entry, tmp_path)
+
+
+def test_two_collections_of_one_name_do_not_delete_each_other(tmp_path, painted):
+    for name in "ab":
+        save(tmp_path / name / "x.png", face(100, 120, 70))
+    first, second = ({"kind": "folder", "path": str(tmp_path / name)} for name in "ab")
+    for _ in range(2):
+        assert dataset.open_collection(first, tmp_path / "crops", 32).source == tmp_path / "a"
+        with pytest.raises(InputError, match="faces_folder: holds .* another .*/b; give .* name:"):
+            dataset.open_collection(second, tmp_path / "crops", 32)
+    named = dataset.open_collection({**second, "name": "b"}, tmp_path / "crops", 32)
+    assert named.source == tmp_path / "b"
 
 
 def test_a_picture_of_affectnet_without_landmarks_keeps_its_box(tmp_path):

@@ -102,6 +102,36 @@ def test_auto_takes_mediapipe_where_face_alignment_has_no_weights(shared, monkey
     assert finder.name == "mediapipe" and "2DFAN4-11f355bf06.pth.tar" in finder.note
 
 
+@pytest.mark.parametrize("problem", [ImportError, OSError])
+def test_auto_goes_on_to_mediapipe_where_face_alignment_does_not_load(shared, monkeypatch, problem):
+    real, asked = detectors.importlib.import_module, []
+
+    def load(name):
+        if name.startswith("face_alignment"):
+            raise problem("libGL.so.1: cannot open shared object file")
+        return real(name)
+
+    def find(name):
+        asked.append(name)
+        return shared / "weights" / name
+
+    monkeypatch.setattr(detectors.importlib, "import_module", load)
+    monkeypatch.setattr(weights, "find", find)
+    finder = faces.detector("auto")
+    assert finder.name == "mediapipe" and "face_alignment does not load here (libGL" in finder.note
+    assert asked == [detectors.LANDMARKER]  # no 186 MB for a library that cannot use them
+
+
+def test_where_no_library_loads_the_reasons_are_told_and_nothing_is_fetched(monkeypatch):
+    def load(name):
+        raise ImportError(f"no {name}")
+
+    monkeypatch.setattr(detectors.importlib, "import_module", load)
+    monkeypatch.setattr(weights, "find", lambda name: pytest.fail(f"looked for {name}"))
+    with pytest.raises(InputError, match=r"face-alignment: .*no face_al.*mediapipe: .*no mediap"):
+        faces.detector("auto")
+
+
 def test_a_wrong_model_file_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(weights, "places", lambda: [tmp_path])
     (tmp_path / "face_landmarker.task").write_bytes(b"<html>not found</html>")

@@ -93,7 +93,10 @@ def test_a_video_goes_through_with_its_sound(clip, tmp_path):
     out = tmp_path / "out.mp4"
     report = inference.deocclude_video(Negative(), clip, out, masks.Headset(), feather=0)
     assert (report.frames, report.deoccluded) == (20, 19)
-    assert str(report) == f"{out}: 19 of 20 frames de-occluded; 1 without a face left as they were"
+    assert (
+        str(report)
+        == f"{out}: 19 of 20 frames de-occluded; 1 without a face or headset left as they were"
+    )
     info = video.probe(out)
     assert (info.width, info.height, info.has_sound) == (192, 144, True)
     frames = [image.astype(int) for image, _ in video.read(out)]
@@ -181,6 +184,14 @@ def test_with_a_finder_only_the_headset_changes(tmp_path):
     beside = np.ones((144, 192), bool)
     beside[42:88, 72:128] = False
     assert abs(after[beside] - 170).max() < 8
+    bare = np.full_like(frame, 170)
+    video.write(tmp_path / "half.mp4", [frame, frame, bare, bare, bare], 25)
+    report = inference.deocclude_video(model, tmp_path / "half.mp4", out, **say)
+    assert (report.frames, report.deoccluded) == (5, 2)
+    video.write(tmp_path / "bare.mp4", [bare] * 3, 25)
+    with pytest.raises(InputError, match="bare.mp4: no headset found in any of 3 frames; check"):
+        inference.deocclude_video(model, tmp_path / "bare.mp4", tmp_path / "new.mp4", **say)
+    assert not list(tmp_path.glob("new*"))
     for finder, word in (
         (model, "must be told"),
         (Flat(0.5, image_size=128), "another image size"),

@@ -236,11 +236,19 @@ def test_a_cut_off_file_gives_the_frames_that_are_there(tmp_path):
         video.probe(path)
 
 
-def test_a_glance_sees_frames_from_all_over_the_file(tmp_path):
-    levels = [(v, v, v) for v in range(0, 250)]
-    encoded(tmp_path / "a.mov", plain(levels), "mjpeg", "yuvj420p")
-    seen = [int(image.mean()) for image in video.glance(tmp_path / "a.mov", count=5)]
-    assert len(seen) == 5 and max(seen) - min(seen) > 150
+@pytest.mark.parametrize("every", [1, 7])
+def test_a_video_whose_size_changes_is_refused_with_the_moment(tmp_path, every):
+    parts = [  # a call whose window was resized, as a transport stream keeps it
+        encoded(tmp_path / f"{width}.ts", plain(COLOURS * 5, width), "libx264", "yuv420p")
+        for width in (64, 96)
+    ]
+    path = tmp_path / "call.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(
+        InputError, match="call.ts: .* 64 x 48 .* 96 x 48 after 1.* export"
+    ) as error:
+        list(video.read(path, every))
+    assert "\n" not in str(error.value)
 
 
 def test_reading_needs_a_few_frames_of_memory_however_long_the_video(tmp_path):
