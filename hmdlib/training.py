@@ -5,11 +5,12 @@ code. A run writes into its folder: history.csv, checkpoint.safetensors (all tha
 on), model.safetensors and, where there is one, discriminator.safetensors.
 """
 
+import difflib
 import math
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,8 @@ class Stage:
                 raise InputError(f"stage {self.name!r}: {what}: {unknown} unknown; use {known}")
         if not self.losses:
             raise InputError(f"stage {self.name!r}: losses={{}}: nothing to learn from; give one")
+        if not all(isinstance(weight, int | float) for weight in self.losses.values()):
+            raise InputError(f"stage {self.name!r}: losses={self.losses}: weights are numbers")
         if self.images < 1 or self.batch_size < 2 or self.lr <= 0:
             raise InputError(f"stage {self.name!r}: wants images >= 1, batch_size >= 2, lr > 0")
         if not 0 <= self.momentum < 1:
@@ -102,6 +105,36 @@ class Stage:
         """The learning rate of the stage's step (from 0)."""
         end = self.lr if self.lr_end is None else self.lr_end
         return self.lr + (end - self.lr) * step / self.steps
+
+
+def stages(entries, **usual):
+    """The Stages that a profile's dicts say, `usual` where one says nothing; else InputError."""
+    return [from_dict(Stage, {**usual, **entry}) for entry in entries]
+
+
+WIDER = {float: int | float, float | None: int | float | None, tuple: list | tuple}
+"""Type of a field -> what a profile may write for it."""
+
+
+def from_dict(kind, entry):
+    """A dataclass, Stage or another, from a profile's dict.
+
+    A key that it does not have or that is missing, and a value of another type are InputErrors:
+    Python's own word on them would be a traceback.
+    """
+    known = {one.name: one.type for one in fields(kind)}
+    where = f"{kind.__name__.lower()} {entry['name']!r}: " if "name" in entry else ""
+    for key, value in entry.items():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1) or known
+            raise InputError(f"{where}{key}: is unknown; there is {', '.join(near)}")
+        takes = WIDER.get(known[key], known[key])
+        if not isinstance(value, takes) or isinstance(value, bool) != (takes is bool):
+            raise InputError(f"{where}{key}={value!r}: takes {getattr(takes, '__name__', takes)}")
+    for one in fields(kind):
+        if one.name not in entry and one.default is one.default_factory is MISSING:
+            raise InputError(f"{where}{one.name}: is missing; give it")
+    return kind(**entry)
 
 
 # ---- the loop ---------------------------------------------------------------------------------

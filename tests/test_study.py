@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -181,9 +182,38 @@ PROFILES = sorted(path.stem for path in (ROOT / "profiles").glob("*.yml"))
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_name_in_the_profiles_is_declared_by_the_notebooks(name):
     profile, about, shared, own = study.read_profile(name)
-    given = study.hand_out(study.collect(), profile, shared, own)
+    books = study.collect()
+    given = study.hand_out(books, profile, shared, own)
+    running.check_values(books, given, [])
     assert all(values["profile"] == name for values in given.values())
     assert about and (name == "paper" or "minutes" in about or "hour" in about)
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("stages", [{"name": "rec", "images": 4, "lrr": 1e-3}], "stage 'rec': lrr: is unknown"),
+        ("headset_stages", [{"name": "rec"}], "stage 'rec': images: is missing"),
+        ("baseline_stages", [{"name": "rec", "images": "4k"}], "images='4k': takes int"),
+        ("stages", ["rec"], "'rec': is no entry"),
+        ("shared", {"images": 4, "windw": 11}, "stage 'shared': windw: is unknown.* window"),
+        ("practice", {"lr": 1e-3}, "images: is missing"),
+        ("gated_plan", {"images": 4, "flop": True}, "flop: is unknown; there is flip"),
+        ("switches", [{"name": "one", "stage": {"emma": 0}}], "stage 'one': emma: is unknown"),
+        ("steps", [{"name": "one", "practiced": False}], "'one': practiced: .*'practised'"),
+        ("strangers", [{"kind": "foldr", "path": "."}], "kind: choose synthetic"),
+        ("collections", [{"kind": "folder", "path": "no/such"}], "no/such: is not there; see data"),
+        ("occluder", "textred", "choose one of flat"),
+    ],
+)
+def test_what_no_notebook_could_build_is_refused_in_one_line(name, value, words):
+    """Else the typing error surfaces in the notebook that builds it, hours later."""
+    all_of_it = {"profile": "p", "shared": {"images": 8}, "personal": {"images": 8}, name: value}
+    books, given = [Declared("05_two", **all_of_it)], {"05_two": {}}
+    for asked, source in (([], "profile p"), ([name], "-p")):
+        with pytest.raises(InputError, match=f"^{source}: 05_two: {name}: .*{words}") as error:
+            running.check_values(books, given, asked)
+        assert "\n" not in str(error.value)
 
 
 # --- running -------------------------------------------------------------------------------------
@@ -319,6 +349,26 @@ def test_an_input_error_stays_one_line_and_leaves_with_two(small, capsys, monkey
     assert capsys.readouterr().err == "04_one, cell 4: a.mp4: no face; film again\n"
 
 
+def test_a_misspelt_value_of_a_late_notebook_ends_the_run_before_the_first(small):
+    notebook(small.notebooks / "05_two.ipynb", 'occluder: str = "textured"\nanswer: int = 1', WRITE)
+    with pytest.raises(InputError, match="^-p: 05_two: occluder: occluder='textred': choose one"):
+        small(("occluder", "textred"))
+    assert not small.results.exists()
+
+
+COLLECTORS = [
+    book
+    for book in study.collect()
+    if any("open_collection(" in source for kind, source in book.cells if kind == "code")
+]
+
+
+@pytest.mark.parametrize("book", COLLECTORS, ids=lambda book: book.name)
+def test_who_opens_a_collection_names_its_folder_so_that_new_pictures_are_noticed(book):
+    code = "\n".join(source for kind, source in book.cells if kind == "code")
+    assert re.search(r"""\[["']path["']\]""", code), "reads= of write_metrics lacks the folder"
+
+
 def test_from_runs_that_notebook_again_and_none_before(small):
     notebook(small.notebooks / "04_one.ipynb", "answer: int = 42", "raise SystemError")
     small(start="05")
@@ -397,10 +447,23 @@ def test_of_one_s_own_videos_the_last_is_for_the_test_unless_told(tmp_path):
     given = {"01_a": {"unseen": "session_5"}, "02_b": {}}
     running.settle_unseen(books, given, folder, [], said.append)
     assert given == {"01_a": {"unseen": "street"}, "02_b": {}}
-    assert len(said) == 1 and "street, the last" in said[0]
     given["01_a"]["unseen"] = "kitchen"
     running.settle_unseen(books, given, folder, ["unseen"], said.append)
-    assert given["01_a"]["unseen"] == "kitchen" and len(said) == 1
+    assert given["01_a"]["unseen"] == "kitchen"
+    assert [line.partition(". ")[0] for line in said] == [
+        "The session to test on: street, the last",
+        "The session to test on: kitchen, as asked for",
+    ]
+
+
+@pytest.mark.parametrize("subject", ["anna", "synthetic_7"])
+def test_the_session_kept_for_the_test_is_said_where_the_profile_names_it(tmp_path, subject):
+    """Seven videos named like those that are shipped: not the last one is kept, and one is told."""
+    folder = sessions_of_anna(tmp_path / subject, *(f"session_{n}" for n in range(1, 8)))
+    books, said = [Declared("01_a", unseen="session_5")], []
+    running.settle_unseen(books, {"01_a": {}}, folder, [], said.append)
+    (line,) = said
+    assert "session_5, as the profile says" in line and "-p unseen NAME" in line
 
 
 def test_sessions_that_leave_nothing_to_test_on_are_refused_before_any_work(tmp_path):

@@ -552,6 +552,7 @@ def test_global_random_numbers_are_left_alone(tmp_path):
     [
         ({"losses": {"L1": 1}}, "L1"),
         ({"losses": {}}, "nothing to learn"),
+        ({"losses": {"rec": "1x"}}, "weights are numbers"),
         ({"frozen": ("head",)}, "head"),
         ({"images": 0}, "images"),
         ({"strangers": 1.5}, "strangers=1.5"),
@@ -563,6 +564,33 @@ def test_global_random_numbers_are_left_alone(tmp_path):
 def test_a_stage_that_cannot_be_is_refused(arguments, word):
     with pytest.raises(InputError, match=word):
         Stage(**{"name": "s", "images": 10, **arguments})
+
+
+def test_a_profile_s_stages_take_what_is_usual_where_they_say_nothing():
+    said = [{"name": "a", "images": 8, "lr": 1}, {"name": "b", "images": 8, "ema": 0}]
+    assert training.stages(said, ema=0.9, lr_end=None, frozen=["common"]) == [
+        Stage("a", 8, lr=1, ema=0.9, frozen=["common"]),
+        Stage("b", 8, ema=0, frozen=["common"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "said, words",
+    [
+        ({"momentun": 0.9}, "stage 's': momentun: is unknown; there is momentum"),
+        ({"zzz": 1}, "zzz: is unknown; there is name, images"),
+        ({"flip": 1}, "flip=1: takes bool"),
+        ({"images": True}, "images=True: takes int"),
+        ({"lr_end": "low"}, "lr_end='low': takes"),
+        ({"losses": ["rec"]}, "takes dict"),
+    ],
+)
+def test_a_profile_s_stage_with_a_misspelt_word_is_refused_in_one_line(said, words):
+    with pytest.raises(InputError, match=words) as error:
+        training.stages([{"name": "s", "images": 10, **said}])
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="stage 's': images: is missing"):
+        training.stages([{"name": "s"}])
 
 
 def test_under_headsets_pictures_without_a_face_are_left_out(tmp_path):
