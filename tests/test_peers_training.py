@@ -286,6 +286,27 @@ def test_mixed_precision_keeps_weights_and_losses_in_float32(tmp_path):
         assert kinds == {torch.float32} and np.isfinite(history.last("total"))
 
 
+def test_a_share_of_every_batch_is_strangers(tmp_path):
+    """The person's pictures are black here, the strangers' white."""
+    black, white, seen = Crowd(), Crowd(8), []
+    black.frames, white.frames = np.zeros_like(black.frames), np.full_like(white.frames, 255)
+    person, strangers = dataset.Samples([black]), dataset.Samples([white])
+
+    def looks(images, landmarks, generator):
+        seen.append(images.mean(dim=(1, 2, 3)).round().tolist())
+        return hide_a_bar(images, landmarks, generator)
+
+    plan = Plan(images=8, strangers=0.25)
+    with pytest.raises(InputError, match="strangers=None"):
+        run(tmp_path, "gated", plan, samples=person)
+    run(tmp_path, "gated", plan, samples=person, strangers=strangers, occluder=looks)
+    assert seen == [[0, 0, 0, 1]] * 2
+    with pytest.raises(InputError, match="belongs to another training"):
+        run(tmp_path, "gated", plan, samples=person, strangers=person)
+    with pytest.raises(InputError, match="some of it the person's"):
+        Plan(images=8, strangers=0.9)
+
+
 @pytest.mark.parametrize("wrong", [{"images": 0}, {"batch_size": 1}, {"lr": 0}])
 def test_a_plan_that_cannot_be_is_refused(wrong):
     with pytest.raises(InputError, match="wants images >= 1"):

@@ -34,8 +34,9 @@ class Plan:
     """How long one lesson takes, and how.
 
     images: pictures seen. lr: learning rate, falling linearly to lr_end if given (LaFIn's
-    discriminator learns at a tenth). augment, flip: as in dataset.batches. log_every: steps between
-    rows of history.csv, None: some 40 rows in all.
+    discriminator learns at a tenth). augment, flip: as in dataset.batches. strangers: share of
+    every batch that shows other people, lest a personal peer forget what it knows of faces.
+    log_every: steps between rows of history.csv, None: some 40 rows in all.
     """
 
     images: int
@@ -44,11 +45,14 @@ class Plan:
     lr_end: float | None = None
     augment: float = 0.0
     flip: bool = False
+    strangers: float = 0.0
     log_every: int | None = None
 
     def __post_init__(self):
         if self.images < 1 or self.batch_size < 2 or self.lr <= 0:
             raise InputError(f"{self}: wants images >= 1, batch_size >= 2, lr > 0")
+        if not 0 <= self.strangers <= 1 - 1 / self.batch_size:
+            raise InputError(f"{self}: strangers: a share of every batch, some of it the person's")
 
     @property
     def steps(self):
@@ -64,18 +68,22 @@ class Plan:
 
 
 def train(lesson, plan, samples, folder, occluder, seed=0, precision="auto", checkpoint_every=200,
-          progress="auto"):  # fmt: skip
+          progress="auto", strangers=None):  # fmt: skip
     """Give a lesson on some pictures, going on from its checkpoint if there is one.
 
-    lesson: of peers.lessons, its networks already on their device. samples: dataset.Samples; those
-    without landmarks are left out. occluder: from masks.occluder. folder: for history.csv and
-    checkpoint.safetensors. progress: see history.Progress. Returns the History; the networks then
-    are trained, in eval mode. On a CPU a run that was killed and resumed ends with the same bits.
-    Raises InputError when the checkpoint belongs to another training, when no sample has landmarks,
-    and when a loss is no longer finite.
+    lesson: of peers.lessons, its networks already on their device. samples: dataset.Samples, and
+    strangers: those of other people, for a plan that mixes them in; without landmarks they are left
+    out. occluder: from masks.occluder. folder: for history.csv and checkpoint.safetensors.
+    progress: see history.Progress. Returns the History; the networks then are trained, in eval
+    mode. On a CPU a run that was killed and resumed ends with the same bits. Raises InputError when
+    the checkpoint belongs to another training, when no sample has landmarks, when strangers are
+    wanted and there are none, and when a loss is no longer finite.
     """
     samples = dataset.with_landmarks(samples, "samples")
-    run = Run(lesson, plan, samples, folder, seed, precision, occluder)
+    if plan.strangers and strangers is None:
+        raise InputError(f"strangers=None, of whom {plan.strangers} of every batch should be")
+    strangers = dataset.with_landmarks(strangers, "strangers") if plan.strangers else None
+    run = Run(lesson, plan, samples, folder, seed, precision, occluder, strangers)
     run.restore()
     every = plan.log_every or max(1, plan.steps // 40)
     bar = Progress(plan.steps, run.step, progress)
@@ -83,7 +91,8 @@ def train(lesson, plan, samples, folder, occluder, seed=0, precision="auto", che
     while run.step < plan.steps:
         until = min((run.step // checkpoint_every + 1) * checkpoint_every, plan.steps)
         batches = dataset.batches(samples, plan.batch_size, run.generator, plan.augment, occluder,
-                                  until - run.step, plan.flip, run.device)  # fmt: skip
+                                  until - run.step, plan.flip, run.device, strangers,
+                                  plan.strangers)  # fmt: skip
         began = time.perf_counter()
         for batch in in_advance(batches) if run.device.type == "cuda" else batches:
             run.set_lr()
@@ -103,7 +112,7 @@ def train(lesson, plan, samples, folder, occluder, seed=0, precision="auto", che
 class Run:
     """A training under way: the lesson, chance, position and history; all a checkpoint holds."""
 
-    def __init__(self, lesson, plan, samples, folder, seed, precision, occluder):
+    def __init__(self, lesson, plan, samples, folder, seed, precision, occluder, strangers):
         self.lesson, self.plan = lesson, plan
         self.device = next(next(iter(lesson.modules.values())).parameters()).device
         self.precision = choose_precision(precision, self.device)
@@ -117,6 +126,7 @@ class Run:
             "version": VERSION, "lesson": lesson.name, **asdict(plan), "losses": lesson.losses,
             "seed": seed, "samples": samples.fingerprint, **starts,
             "occluder": getattr(occluder, "told", None),
+            "others": strangers and strangers.fingerprint,
         }))  # fmt: skip
 
     def enter(self):
