@@ -91,20 +91,23 @@ class _Pair:
 
     @cached_property
     def perceived(self):
-        """LPIPS's map of what a viewer minds, in float64."""
-        return self._look(spatial=True)
-
-    def _look(self, spatial):
-        network = lpips_network()
-        network.spatial = spatial
+        """LPIPS of each picture, and its map of what a viewer minds, in float64."""
+        network, layers = lpips_network(), []
+        network.spatial = True  # the map; the score is made of the same layers, before enlarging
+        hooks = [layer.register_forward_hook(lambda *told: layers.append(told[-1]))
+                 for layer in network.lins]  # fmt: skip
         a, b = (images.float() * 2 - 1 for images in (self.output, self.target))
         with torch.no_grad():
-            return network.to(a.device)(a, b).double()
+            enlarged = network.to(a.device)(a, b).double()
+        for hook in hooks:
+            hook.remove()
+        return sum(layer.double().mean(dim=(1, 2, 3)) for layer in layers), enlarged
 
     def lpips(self, region=None):
         if lpips_network() is None:
             return torch.full((len(self.output),), torch.nan, dtype=torch.float64)
-        return _mean(self._look(spatial=False) if region is None else self.perceived, region)
+        scores, enlarged = self.perceived
+        return scores if region is None else _mean(enlarged, region)
 
     def psnr(self, region=None):
         return -10 * torch.log10(_mean(self.squares, region))
