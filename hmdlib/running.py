@@ -5,7 +5,7 @@ import json
 import shutil
 from datetime import datetime
 
-from hmdlib import ROOT, InputError, pages, provenance, report, study
+from hmdlib import ROOT, InputError, checks, pages, provenance, report, study
 from hmdlib.batch import Stopped, Watch, execute, minutes, python_kernel
 
 
@@ -26,10 +26,10 @@ def run(profile="laptop", overrides=(), start=None, only=None, notebooks=None, s
     videos = ROOT / study.common(books, parameters, "videos", "data/videos") / subject
     if (results / "run.json").exists():
         study.check_version(results / "run.json")
-    check_subject(subject, videos)
+    checks.check_subject(subject, videos)
     asked = [key for key, _ in overrides]
-    check_values(books, parameters, asked)
-    settle_unseen(books, parameters, videos, asked, say)
+    checks.check_values(books, parameters, asked)
+    checks.settle_unseen(books, parameters, videos, asked, say)
     say(f"Study {name!r} of {subject}: {' '.join(about.split())}")
     say(f"Results: {study.shown(results)}/index.html. Interrupted? The same command goes on.")
 
@@ -100,108 +100,6 @@ def choose(books, start, only):
         option = "--only" if only else "--from"
         raise InputError(f"{option} {wanted}: there is no such notebook; choose from {numbers}")
     return found[:1] if only else books[books.index(found[0]) :]
-
-
-def check_subject(subject, folder):
-    """A subject is a synthetic person or a folder of videos; anything else ends here."""
-    if not study.is_rendered(subject) and not folder.is_dir():
-        known = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
-        hint = study.nearest(subject, [*known, "synthetic_7"])
-        raise InputError(
-            f"subject={subject!r}: there is no folder {study.shown(folder)}; put the videos there,"
-            f" one file a session ({hint})"
-        )
-
-
-def settle_unseen(books, parameters, folder, asked, say):
-    """Which session is for the test, and say so; of a person's own videos the last, if none fits.
-
-    asked: the names of the parameters on the command line. A profile's `unseen` is a session of the
-    person that is shipped: where no video of this person has that name, the last one takes its
-    place in `parameters`. One video only, and a name that none has, are InputErrors, here and not
-    after all faces were found.
-    """
-    unseen = study.common(books, parameters, "unseen", None)
-    if unseen is None:
-        return
-    why = "as asked for" if "unseen" in asked else "as the profile says"
-    if not study.is_rendered(folder.name):  # else notebook 01 renders the profile's sessions
-        from hmdlib import capture, dataset  # they take seconds to load
-
-        sessions = [path.stem for path in capture.videos_of(folder)]
-        if unseen not in sessions and "unseen" not in asked and len(sessions) > 1:
-            unseen, why = sessions[-1], "the last"
-            for book in books:
-                if "unseen" in book.declared:
-                    parameters[book.name]["unseen"] = unseen
-        dataset.check_split(sessions, unseen)
-    say(f"The session to test on: {unseen}, {why}. For another one: -p unseen NAME")
-
-
-# --- what parameters hold ------------------------------------------------------------------------
-
-
-def check_values(books, parameters, asked):
-    """InputError for what a notebook could not build from its parameters: stages, an occluder.
-
-    Notebook 05 builds its stages when those of 03 and 04 are trained, and a misspelt word is to
-    cost seconds. asked: the names of the parameters on the command line.
-    """
-    for book in books:
-        values = {name: one.default for name, one in book.declared.items()}
-        values |= parameters[book.name]
-        for name, value in values.items():
-            try:
-                check_value(name, value, values)
-            except InputError as error:
-                source = "-p" if name in asked else f"profile {values.get('profile')}"
-                raise InputError(f"{source}: {book.name}: {name}: {error}") from None
-
-
-def check_value(name, value, values):
-    """InputError where a parameter of this name cannot be so; values: all of its notebook."""
-    if name != "occluder" and not isinstance(value, list | dict):
-        return
-    from hmdlib import face_collections, masks, training  # with torch, which takes seconds to load
-    from hmdlib.peers import hole_training
-
-    if name == "occluder":
-        masks.occluder(value)
-    elif name.endswith("stages"):
-        usual = {key: values[key] for key in ("augment", "batch_size", "ema") if key in values}
-        training.stages(dicts(value), **usual)
-    elif name in ("shared", "practice", "personal"):  # one stage each, named in the notebook
-        training.stages([value], name=name)
-    elif name.endswith("_plan") and value:  # {}: no such lesson
-        training.from_dict(hole_training.Plan, value)
-    elif name in ("collection", "collections", "strangers"):
-        for one in dicts(value):
-            face_collections.check_entry(one)
-            study.require(ROOT / one.get("path", ""), "see data/README.md for each layout")
-    elif name in CHANGES:  # of a stage that another parameter says
-        known = CHANGES[name]
-        for one in dicts(value):
-            for key in one:
-                if key not in known:
-                    raise InputError(f"{one.get('name')!r}: {key}: {study.nearest(key, known)}")
-            (stage,) = dicts([one.get("stage", {})])
-            usual = values["shared" if name == "switches" else "personal"]
-            training.stages([usual | stage], name=one.get("name"))
-
-
-CHANGES = {
-    "switches": ("name", "losses", "stage", "model", "fill", "new_attention"),
-    "steps": ("name", "stage", "model", "practised"),
-}
-"""Keys of an entry, in notebooks 06 and 06c."""
-
-
-def dicts(entries):
-    """The entries, each a dict as a profile writes one: {name: ..., ...}; else InputError."""
-    for one in entries:
-        if not isinstance(one, dict):
-            raise InputError(f"{one!r}: is no entry like {{name: ..., ...}}")
-    return entries
 
 
 # --- what is finished ----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from hmdlib import (
     InputError,
     __main__,
     batch,
+    checks,
     pages,
     provenance,
     report,
@@ -184,7 +185,7 @@ def test_every_name_in_the_profiles_is_declared_by_the_notebooks(name):
     profile, about, shared, own = study.read_profile(name)
     books = study.collect()
     given = study.hand_out(books, profile, shared, own)
-    running.check_values(books, given, [])
+    checks.check_values(books, given, [])
     assert all(values["profile"] == name for values in given.values())
     assert about and (name == "paper" or "minutes" in about or "hour" in about)
 
@@ -212,7 +213,7 @@ def test_what_no_notebook_could_build_is_refused_in_one_line(name, value, words)
     books, given = [Declared("05_two", **all_of_it)], {"05_two": {}}
     for asked, source in (([], "profile p"), ([name], "-p")):
         with pytest.raises(InputError, match=f"^{source}: 05_two: {name}: .*{words}") as error:
-            running.check_values(books, given, asked)
+            checks.check_values(books, given, asked)
         assert "\n" not in str(error.value)
 
 
@@ -445,10 +446,10 @@ def test_of_one_s_own_videos_the_last_is_for_the_test_unless_told(tmp_path):
     folder, said = sessions_of_anna(tmp_path / "anna", "kitchen", "office", "street"), []
     books = [Declared("01_a", unseen="session_5"), Declared("02_b", lr=0.1)]
     given = {"01_a": {"unseen": "session_5"}, "02_b": {}}
-    running.settle_unseen(books, given, folder, [], said.append)
+    checks.settle_unseen(books, given, folder, [], said.append)
     assert given == {"01_a": {"unseen": "street"}, "02_b": {}}
     given["01_a"]["unseen"] = "kitchen"
-    running.settle_unseen(books, given, folder, ["unseen"], said.append)
+    checks.settle_unseen(books, given, folder, ["unseen"], said.append)
     assert given["01_a"]["unseen"] == "kitchen"
     assert [line.partition(". ")[0] for line in said] == [
         "The session to test on: street, the last",
@@ -461,7 +462,7 @@ def test_the_session_kept_for_the_test_is_said_where_the_profile_names_it(tmp_pa
     """Seven videos named like those that are shipped: not the last one is kept, and one is told."""
     folder = sessions_of_anna(tmp_path / subject, *(f"session_{n}" for n in range(1, 8)))
     books, said = [Declared("01_a", unseen="session_5")], []
-    running.settle_unseen(books, {"01_a": {}}, folder, [], said.append)
+    checks.settle_unseen(books, {"01_a": {}}, folder, [], said.append)
     (line,) = said
     assert "session_5, as the profile says" in line and "-p unseen NAME" in line
 
@@ -470,10 +471,10 @@ def test_sessions_that_leave_nothing_to_test_on_are_refused_before_any_work(tmp_
     books, given = [Declared("01_a", unseen="session_5")], {"01_a": {"unseen": "kichen"}}
     one = sessions_of_anna(tmp_path / "anna", "kitchen")
     with pytest.raises(InputError, match="kitchen: one session only, so nothing unseen is left"):
-        running.settle_unseen(books, given, one, [], print)
+        checks.settle_unseen(books, given, one, [], print)
     two = sessions_of_anna(tmp_path / "ben", "kitchen", "office")
     with pytest.raises(InputError, match="unseen='kichen': no such session; .* kitchen, office"):
-        running.settle_unseen(books, given, two, ["unseen"], print)
+        checks.settle_unseen(books, given, two, ["unseen"], print)
 
 
 def test_two_runs_at_once_in_the_same_place_are_refused(tmp_path):
@@ -597,4 +598,4 @@ def test_a_rendered_person_has_a_number(tmp_path, subject, ours):
     assert study.is_rendered(subject) is ours
     if not ours:
         with pytest.raises(InputError, match="there is no folder"):
-            running.check_subject(subject, tmp_path / subject)
+            checks.check_subject(subject, tmp_path / subject)
