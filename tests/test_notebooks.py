@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import shutil
 
 import pandas as pd
@@ -262,3 +263,9 @@ class TestForm:
         for part in ["you should see", "deliberate failure", "play with it", "what was written",
                      "exercises", "<details>", "references"]:  # fmt: skip
             assert part in text, part
+
+    def test_its_sections_are_numbered_without_a_gap(self, book):
+        """A section lost in a rewriting leaves one, and others cite sections by their numbers."""
+        text = "\n".join(cell["source"] for cell in cells(book, "markdown"))
+        numbers = [int(number) for number in re.findall(r"(?m)^## (\d+)\. ", text)]
+        assert numbers and numbers == list(range(1, len(numbers) + 1))
