@@ -53,59 +53,79 @@ def ring(hidden, reach=None):
     return grown - kept
 
 
+class _Shown:
+    """Pictures as a screen shows them, and what is asked of them alone, computed once."""
+
+    def __init__(self, images):
+        self.images = as_shown(images)
+
+    @cached_property
+    def means(self):
+        """The local means: (N, 3, H - 10, W - 10), as all maps of a blur."""
+        return blur(self.images, 11)
+
+    @cached_property
+    def variances(self):
+        """The local variances, of the same shape."""
+        return blur(self.images * self.images, 11) - self.means**2
+
+    @cached_property
+    def detail(self):
+        """The energy of what the blur takes away, the mean of the colours."""
+        fine = self.images[..., 5:-5, 5:-5] - self.means
+        return (fine**2).mean(dim=1, keepdim=True)
+
+    @cached_property
+    def features(self):
+        """What AlexNet sees, layer by layer, each place's channels of length one."""
+        import lpips
+
+        network = lpips_network().to(self.images.device)
+        with torch.no_grad():
+            layers = network.net(network.scaling_layer(self.images.float() * 2 - 1))
+        return [lpips.normalize_tensor(layer) for layer in layers]
+
+
 class _Pair:
     """Pictures beside their truth, and the maps of their differences, each computed once."""
 
-    def __init__(self, outputs, targets):
-        self.output, self.target = as_shown(outputs), as_shown(targets)
+    def __init__(self, output, target):
+        self.output, self.target = (
+            one if isinstance(one, _Shown) else _Shown(one) for one in (output, target)
+        )
 
     @cached_property
     def squares(self):
         """Squared error, the mean of the colours: (N, 1, H, W)."""
-        return ((self.output - self.target) ** 2).mean(dim=1, keepdim=True)
-
-    @cached_property
-    def means(self):
-        """The local means of both: each (N, 3, H - 10, W - 10), as all maps below."""
-        return blur(self.output, 11), blur(self.target, 11)
+        return ((self.output.images - self.target.images) ** 2).mean(dim=1, keepdim=True)
 
     @cached_property
     def similarity(self):
         """SSIM's map, the mean of the colours."""
-        (a, b), (mean_a, mean_b) = (self.output, self.target), self.means
-        product, squares_a, squares_b = (blur(moment, 11) for moment in (a * b, a * a, b * b))
+        a, b = self.output, self.target
         c1, c2 = 0.01**2, 0.03**2
-        luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-        variances = squares_a - mean_a**2 + squares_b - mean_b**2
-        structure = (2 * (product - mean_a * mean_b) + c2) / (variances + c2)
+        covariance = blur(a.images * b.images, 11) - a.means * b.means
+        luminance = (2 * a.means * b.means + c1) / (a.means**2 + b.means**2 + c1)
+        structure = (2 * covariance + c2) / (a.variances + b.variances + c2)
         return (luminance * structure).mean(dim=1, keepdim=True)
-
-    @cached_property
-    def details(self):
-        """The energy of what the blur takes away, of both."""
-        inner = (images[..., 5:-5, 5:-5] for images in (self.output, self.target))
-        return [
-            ((fine - mean) ** 2).mean(dim=1, keepdim=True)
-            for fine, mean in zip(inner, self.means, strict=True)
-        ]
 
     @cached_property
     def perceived(self):
         """LPIPS of each picture, and its map of what a viewer minds, in float64."""
-        network, layers = lpips_network(), []
-        network.spatial = True  # the map; the score is made of the same layers, before enlarging
-        hooks = [layer.register_forward_hook(lambda *told: layers.append(told[-1]))
-                 for layer in network.lins]  # fmt: skip
-        a, b = (images.float() * 2 - 1 for images in (self.output, self.target))
-        with torch.no_grad():
-            enlarged = network.to(a.device)(a, b).double()
-        for hook in hooks:
-            hook.remove()
-        return sum(layer.double().mean(dim=(1, 2, 3)) for layer in layers), enlarged
+        scores, enlarged, size = 0, 0, self.output.images.shape[-2:]
+        weigh = lpips_network().lins
+        for ours, theirs, layer in zip(
+            self.output.features, self.target.features, weigh, strict=True
+        ):
+            with torch.no_grad():
+                minded = layer((ours - theirs) ** 2)  # (N, 1, h, w)
+            scores = scores + minded.double().mean(dim=(1, 2, 3))
+            enlarged = enlarged + F.interpolate(minded, size, mode="bilinear").double()
+        return scores, enlarged
 
     def lpips(self, region=None):
         if lpips_network() is None:
-            return torch.full((len(self.output),), torch.nan, dtype=torch.float64)
+            return self.squares.new_full((len(self.squares),), torch.nan)
         scores, enlarged = self.perceived
         return scores if region is None else _mean(enlarged, region)
 
@@ -116,7 +136,7 @@ class _Pair:
         return _mean(self.similarity, _inner(region))
 
     def sharpness(self, region=None):
-        ours, theirs = (_mean(energy, _inner(region)) for energy in self.details)
+        ours, theirs = (_mean(one.detail, _inner(region)) for one in (self.output, self.target))
         return (ours / theirs).sqrt()
 
 
@@ -216,37 +236,56 @@ def _mean(scores, region):
 def evaluate(outputs, targets, hidden, batch_size=32):
     """Every score of every picture: raw output and composite, over frame, hidden region and ring.
 
-    Returns a DataFrame with the columns image, output (raw, composite), region (frame, hidden,
-    ring) and COLUMNS: six rows a picture. (PSNR, frame, composite) = (PSNR, hidden) - 10
-    log10(hidden area). Raises InputError when the shapes differ or targets leave [0, 1].
+    outputs: (N, 3, H, W), or those of several methods by name. Returns a DataFrame with the columns
+    image, output (raw, composite), region (frame, hidden, ring) and COLUMNS: six rows a picture.
+    Of several methods, in their order, with the column method first. (PSNR, frame, composite) =
+    (PSNR, hidden) - 10 log10(hidden area). Raises InputError when the shapes differ or targets
+    leave [0, 1].
     """
-    _check(outputs, targets, hidden)
-    if outputs.device.type == "mps":  # Apple's GPUs have no float64
-        outputs, targets, hidden = outputs.cpu(), targets.cpu(), hidden.cpu()
-    frames = []
-    for start in range(0, len(outputs), batch_size):
+    methods = outputs if isinstance(outputs, dict) else {"": outputs}
+    for images in methods.values():
+        _check(images, targets, hidden)
+    if targets.device.type == "mps":  # Apple's GPUs have no float64
+        targets, hidden = targets.cpu(), hidden.cpu()
+        methods = {name: images.cpu() for name, images in methods.items()}
+    tables = {name: [] for name in methods}
+    for start in range(0, len(targets), batch_size):
         part = slice(start, start + batch_size)
-        shown, mask = outputs[part].detach(), (hidden[part] > 0.5).to(outputs.dtype)
-        pictures = {"raw": shown, "composite": composite(shown, targets[part], mask)}
-        regions = {"frame": None, "hidden": mask, "ring": ring(mask)}
-        for output, picture in pictures.items():
-            pair = _Pair(picture, targets[part])
-            for region, where in regions.items():
-                row = {
-                    "image": range(start, start + len(shown)),
-                    "output": output,
-                    "region": region,
-                }
-                scores = {
-                    "ssim": pair.ssim(where),
-                    "psnr": pair.psnr(where),
-                    "lpips": pair.lpips(where),
-                    "gmsd": gmsd(picture, targets[part], where),
-                    "sharpness": pair.sharpness(where),
-                }
-                scores = {name: score.cpu().numpy() for name, score in scores.items()}
-                frames.append(pd.DataFrame({**row, **scores}))
-    return pd.concat(frames).sort_values("image", kind="stable", ignore_index=True)
+        truth, mask = targets[part], (hidden[part] > 0.5).to(targets.dtype)
+        beside = _Shown(truth)  # what is asked of the truth alone is asked once for all methods
+        for name, images in methods.items():
+            rows = _scores(images[part].detach(), truth, mask, beside)
+            tables[name].append(rows.assign(image=rows["image"] + start))
+    tables = {
+        name: pd.concat(parts).sort_values("image", kind="stable", ignore_index=True)
+        for name, parts in tables.items()
+    }
+    if not isinstance(outputs, dict):
+        return tables[""]
+    named = [rows.assign(method=[name] * len(rows)) for name, rows in tables.items()]
+    every = pd.concat(named, ignore_index=True)
+    return every[["method", *every.columns.drop("method")]]
+
+
+def _scores(images, truth, mask, beside):
+    """The rows of one batch of one method; `beside` is its truth as _Shown."""
+    regions = {"frame": None, "hidden": mask, "ring": ring(mask)}
+    in_box = gmsd(images, truth, mask)  # of the composite, whichever output is asked
+    frames = []
+    for output, picture in {"raw": images, "composite": composite(images, truth, mask)}.items():
+        pair = _Pair(picture, beside)
+        for region, where in regions.items():
+            scores = {
+                "ssim": pair.ssim(where),
+                "psnr": pair.psnr(where),
+                "lpips": pair.lpips(where),
+                "gmsd": in_box if region == "hidden" else gmsd(picture, truth, where),
+                "sharpness": pair.sharpness(where),
+            }
+            scores = {name: score.cpu().numpy() for name, score in scores.items()}
+            row = {"image": range(len(images)), "output": output, "region": region}
+            frames.append(pd.DataFrame({**row, **scores}))
+    return pd.concat(frames)
 
 
 def _check(outputs, targets, hidden):

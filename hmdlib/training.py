@@ -298,9 +298,9 @@ def _finish(run, keep):
 
 
 class HeldBack:
-    """Up to 64 held-back pictures under fixed headsets: always the same, so scores compare."""
+    """Up to 32 held-back pictures under fixed headsets: always the same, so scores compare."""
 
-    def __init__(self, samples, occluder, seed, device, count=64):
+    def __init__(self, samples, occluder, seed, device, count=32):
         chosen = np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))
         images, landmarks = samples.batch(chosen)
         self.occluded, self.target = images, images
