@@ -1,5 +1,7 @@
 """What is asked of a run, checked before its first notebook: person, test session, stages."""
 
+import inspect
+
 from hmdlib import ROOT, InputError, study
 
 
@@ -77,14 +79,8 @@ def check_value(name, value, values):
             face_collections.check_entry(one)
             study.require(ROOT / one.get("path", ""), "see data/README.md for each layout")
     elif name in CHANGES:  # of a stage that another parameter says
-        known = CHANGES[name]
         for one in dicts(value):
-            for key in one:
-                if key not in known:
-                    raise InputError(f"{one.get('name')!r}: {key}: {study.nearest(key, known)}")
-            (stage,) = dicts([one.get("stage", {})])
-            usual = values["shared" if name == "switches" else "personal"]
-            training.stages([usual | stage], name=one.get("name"))
+            check_change(name, one, values)
 
 
 CHANGES = {
@@ -92,6 +88,29 @@ CHANGES = {
     "steps": ("name", "stage", "model", "practised"),
 }
 """Keys of an entry, in notebooks 06 and 06c."""
+
+
+def check_change(parameter, one, values):
+    """InputError where a switch of notebook 06, or a step of 06c, could not be turned."""
+    import torch
+
+    from hmdlib import masks, networks, ours, training
+
+    told = f"{one.get('name')!r}: "
+    changed = networks.Deoccluder if parameter == "switches" else ours.Ours
+    known = {"": CHANGES[parameter], "model: ": [*inspect.signature(changed).parameters][2:]}
+    model, stage = dicts([one.get("model", {}), one.get("stage", {})])
+    for where, given in {"": one, "model: ": model}.items():
+        for key in given:
+            if key not in known[where]:
+                raise InputError(f"{told}{where}{key}: {study.nearest(key, known[where])}")
+    if "fill" in one:
+        masks.occluder(one["fill"])
+    usual = values["shared" if parameter == "switches" else "personal"]
+    losses = {"losses": one["losses"]} if "losses" in one else {}
+    training.stages([usual | losses | stage], name=one.get("name"))
+    with torch.device("meta"):  # as a notebook will build it, but without its numbers
+        changed(image_size=values["image_size"], width=values["base_width"], **model)
 
 
 def dicts(entries):

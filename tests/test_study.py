@@ -204,6 +204,11 @@ def test_every_name_in_the_profiles_is_declared_by_the_notebooks(name):
         ("gated_plan", {"images": 4, "flop": True}, "flop: is unknown; there is flip"),
         ("switches", [{"name": "one", "stage": {"emma": 0}}], "stage 'one': emma: is unknown"),
         ("steps", [{"name": "one", "practiced": False}], "'one': practiced: .*'practised'"),
+        ("switches", [{"name": "one", "model": {"activaton": 0}}], "model: activaton: .*'act"),
+        ("switches", [{"name": "one", "model": {"activation": "no"}}], "activation='no': choose"),
+        ("switches", [{"name": "one", "losses": {"recc": 1}}], "stage 'one': losses: .*'recc'"),
+        ("switches", [{"name": "one", "fill": "flt"}], "choose one of flat"),
+        ("steps", [{"name": "one", "model": {"textur": False}}], "'one': model: textur: .*'text"),
         ("strangers", [{"kind": "foldr", "path": "."}], "kind: choose synthetic"),
         ("collections", [{"kind": "folder", "path": "no/such"}], "no/such: is not there; see data"),
         ("occluder", "textred", "choose one of flat"),
@@ -211,7 +216,8 @@ def test_every_name_in_the_profiles_is_declared_by_the_notebooks(name):
 )
 def test_what_no_notebook_could_build_is_refused_in_one_line(name, value, words):
     """Else the typing error surfaces in the notebook that builds it, hours later."""
-    all_of_it = {"profile": "p", "shared": {"images": 8}, "personal": {"images": 8}, name: value}
+    stage, size = {"images": 8}, {"image_size": 64, "base_width": 8}
+    all_of_it = {"profile": "p", "shared": stage, "personal": stage, **size, name: value}
     books, given = [Declared("05_two", **all_of_it)], {"05_two": {}}
     for asked, source in (([], "profile p"), ([name], "-p")):
         with pytest.raises(InputError, match=f"^{source}: 05_two: {name}: .*{words}") as error:
