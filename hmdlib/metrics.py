@@ -87,12 +87,10 @@ class _Shown:
 
 
 class _Pair:
-    """Pictures beside their truth, and the maps of their differences, each computed once."""
+    """Pictures beside their truth, both _Shown, and their differences' maps, each computed once."""
 
     def __init__(self, output, target):
-        self.output, self.target = (
-            one if isinstance(one, _Shown) else _Shown(one) for one in (output, target)
-        )
+        self.output, self.target = output, target
 
     @cached_property
     def squares(self):
@@ -140,6 +138,10 @@ class _Pair:
         return (ours / theirs).sqrt()
 
 
+def _pair(outputs, targets):
+    return _Pair(_Shown(outputs), _Shown(targets))
+
+
 def _inner(region):
     """The region on the map that a blur of 11 taps leaves."""
     return None if region is None else region[..., 5:-5, 5:-5]
@@ -150,7 +152,7 @@ def psnr(outputs, targets, region=None):
 
     10 log10(255^2 / mean squared error of the uint8 RGB values), over the frame or the region.
     """
-    return _Pair(outputs, targets).psnr(region)
+    return _pair(outputs, targets).psnr(region)
 
 
 def ssim(outputs, targets, region=None):
@@ -159,7 +161,7 @@ def ssim(outputs, targets, region=None):
     Equals skimage's structural_similarity(gaussian_weights=True, sigma=1.5, win_size=11,
     use_sample_covariance=False, data_range=1, channel_axis=...) on uint8-rounded pictures.
     """
-    return _Pair(outputs, targets).ssim(region)
+    return _pair(outputs, targets).ssim(region)
 
 
 def lpips(outputs, targets, region=None):
@@ -168,7 +170,7 @@ def lpips(outputs, targets, region=None):
     Over a region: the mean over hidden pixels of the spatial map. NaN where the backbone's file is
     not at hand; `perceptual.lpips_note` says which file and where to put it.
     """
-    return _Pair(outputs, targets).lpips(region)
+    return _pair(outputs, targets).lpips(region)
 
 
 def gmsd(outputs, targets, region=None):
@@ -199,7 +201,7 @@ def sharpness(outputs, targets, region=None):
     Detail is what a Gaussian of sigma 1.5 takes away; its root mean square over the region, in the
     output over in the truth. Below 1 is blur, above 1 noise or edges that are not there.
     """
-    return _Pair(outputs, targets).sharpness(region)
+    return _pair(outputs, targets).sharpness(region)
 
 
 def spectrum(images, bins=24):
@@ -245,7 +247,8 @@ def evaluate(outputs, targets, hidden, batch_size=32):
     methods = outputs if isinstance(outputs, dict) else {"": outputs}
     for images in methods.values():
         _check(images, targets, hidden)
-    if targets.device.type == "mps":  # Apple's GPUs have no float64
+    if "mps" in {images.device.type for images in (targets, *methods.values())}:
+        # Apple's GPUs have no float64
         targets, hidden = targets.cpu(), hidden.cpu()
         methods = {name: images.cpu() for name, images in methods.items()}
     tables = {name: [] for name in methods}
@@ -273,7 +276,7 @@ def _scores(images, truth, mask, beside):
     in_box = gmsd(images, truth, mask)  # of the composite, whichever output is asked
     frames = []
     for output, picture in {"raw": images, "composite": composite(images, truth, mask)}.items():
-        pair = _Pair(picture, beside)
+        pair = _Pair(_Shown(picture), beside)
         for region, where in regions.items():
             scores = {
                 "ssim": pair.ssim(where),

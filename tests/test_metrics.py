@@ -240,6 +240,19 @@ def test_pairing_tells_a_small_difference_that_two_means_cannot():
     assert np.isnan(metrics.paired(pd.DataFrame(table), "a", "b", "lpips")).all()
 
 
+def test_methods_scored_together_have_the_scores_that_each_has_alone(pictures, random_alexnet):
+    outputs, targets, hidden = pictures
+    methods = {"as drawn": outputs, ("turned", 0): outputs.flip(3)}
+    together = metrics.evaluate(methods, targets, hidden, batch_size=1)
+    assert together["method"].drop_duplicates().tolist() == [*methods]
+    for name, images in methods.items():
+        rows = together[[one == name for one in together["method"]]].drop(columns="method")
+        alone = metrics.evaluate(images, targets, hidden)
+        pd.testing.assert_frame_equal(rows.reset_index(drop=True), alone, rtol=1e-5)
+    with pytest.raises(InputError, match="hidden: shape"):
+        metrics.evaluate(methods, targets, hidden[:1])
+
+
 def test_interval_of_independent_values_is_the_textbook_s():
     values = np.random.default_rng(0).normal(20, 3, 3000)
     low, high = metrics.interval(values)
