@@ -27,6 +27,16 @@ END
 for argument in "$@"; do
     case "$argument" in -h | --help) usage; exit 0 ;; esac
 done
+case "${1:-}" in
+/*) ;;
+*.yml | *.yaml) # from where the caller stands
+    if [ -f "$1" ]; then
+        own=$PWD/$1
+        shift
+        set -- "$own" "$@"
+    fi
+    ;;
+esac
 cd "$(dirname "$0")"
 . tools/setup.sh
 profile=${1:-laptop}

@@ -34,7 +34,7 @@ def videos_of(folder):
         raise InputError(
             f"{folder}: two videos are named {min(twice)}; rename one, names are sessions"
         )
-    return sorted(found, key=store.in_order)
+    return sorted(found, key=lambda path: store.in_order(path.stem))
 
 
 def prepare_subject(videos_folder, crops_folder, image_size=128, detector="auto", tracking="fixed",
@@ -66,6 +66,7 @@ def make_crops(path, folder, image_size=128, detector="auto", tracking="fixed", 
     Raises InputError for a file that is no video, that is cut off for the most part, or that shows
     no face, two equal ones, one too small, or one in too few frames.
     """
+    faces.check_tracking(tracking)  # now, and not when all faces are found
     path, folder = Path(path), Path(folder)
     info = video.probe(path)
     finder = faces.detector(detector, path)
@@ -94,7 +95,7 @@ def make_crops(path, folder, image_size=128, detector="auto", tracking="fixed", 
         "every": every,
         "detector_note": finder.note,
         "dropped": {"no face": lost, "face leaves the crop": int((~usable).sum()) - lost},
-        "notes": _notes(landmarks, boxes, image_size, tracking, share),
+        "notes": _notes(info, landmarks, boxes, image_size, tracking, share),
     }
     with store.Writer(folder, image_size, meta) as crops:
         for index, (image, time) in enumerate(video.read(path, every)):
@@ -208,9 +209,13 @@ def _refuse_small(path, landmarks):
         )
 
 
-def _notes(landmarks, boxes, image_size, tracking, read):
+def _notes(info, landmarks, boxes, image_size, tracking, read):
     """What a person should know about these crops though they could be made: a list of lines."""
     notes = []
+    if info.hdr:
+        notes.append(
+            "recorded in HDR, so its colours come out flat; switch HDR video off next time"
+        )
     side, face = np.median(boxes[:, 2]), np.nanmedian(faces.face_height(landmarks))
     share = faces.HEAD * face / side
     if tracking == "fixed" and share < 0.7 * faces.SHARE:

@@ -6,7 +6,15 @@ from hmdlib import ROOT, InputError, study
 
 
 def check_subject(subject, folder):
-    """A subject is a synthetic person or a folder of videos; anything else ends here."""
+    """A subject is a synthetic person or a folder of videos; anything else ends here.
+
+    A path is none: results and crops go into folders of the subject's name.
+    """
+    if subject != folder.name or subject in ("", ".", ".."):
+        raise InputError(
+            f"subject={subject!r}: is no name; a subject is the name of a folder in data/videos. "
+            "For one elsewhere: -p subject NAME -p videos THE_FOLDER_ABOVE_IT"
+        )
     if not study.is_rendered(subject) and not folder.is_dir():
         known = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
         hint = study.nearest(subject, [*known, "synthetic_7"])
@@ -60,6 +68,13 @@ def check_values(books, parameters, asked):
 
 def check_value(name, value, values):
     """InputError where a parameter of this name cannot be so; values: all of its notebook."""
+    if name in CHOICES and value not in CHOICES[name]:
+        hint = study.nearest(value, [str(one) for one in CHOICES[name]])
+        raise InputError(f"{value!r}: {hint}")
+    if name in LEAST and value < LEAST[name]:
+        raise InputError(f"{value}: takes {LEAST[name]} or more")
+    if name == "generic_weights" and value:
+        study.require(ROOT / value, "name the weights' path from the repository's root")
     if name != "occluder" and not isinstance(value, list | dict):
         return
     from hmdlib import face_collections, masks, training  # with torch, which takes seconds to load
@@ -67,6 +82,12 @@ def check_value(name, value, values):
 
     if name == "occluder":
         masks.occluder(value)
+    elif name == "methods":
+        for file in value.values():
+            study.require(ROOT / file, "a path from the repository's root (see README)")
+    elif name == "models":
+        for row, losses in value.items():
+            training.stages([values["shared"] | {"losses": losses}], name=row)
     elif name.endswith("stages"):
         usual = {key: values[key] for key in ("augment", "batch_size", "ema") if key in values}
         training.stages(dicts(value), **usual)
@@ -82,6 +103,17 @@ def check_value(name, value, values):
         for one in dicts(value):
             check_change(name, one, values)
 
+
+CHOICES = {
+    "detector": ("auto", "sidecar", "face-alignment", "mediapipe"),
+    "tracking": ("fixed", "smooth"),
+    "image_size": (64, 128, 256),
+    "attention_start": ("usual", "decoder"),
+}
+"""Parameters of few values, which notebooks would find out to be wrong late."""
+
+LEAST = {"base_width": 8, "max_frames": 0, "frames": 0, "shown": 1, "batch_size": 2}
+"""The smallest value of some numbers; frames and max_frames: 0 takes all."""
 
 CHANGES = {
     "switches": ("name", "losses", "stage", "model", "fill", "new_attention"),

@@ -60,21 +60,25 @@ def detector(name="auto", video=None):
     """Choose who finds the faces.
 
     name: "sidecar" (the truth that a synthetic person's video brings along), "face-alignment",
-    "mediapipe", or "auto": the first of these that works here. video: the video's path, for its
-    sidecar. A library that does not load here is passed over, and the note says why; large models
-    load at the first call. Raises InputError when none works, saying what each needs.
+    "mediapipe", or "auto": the first of these that works here. Without a GPU, where face-alignment
+    takes seconds a frame, it comes last, unless its weights were put there: nobody is to download
+    them and then wait for hours without having asked. video: the video's path, for its sidecar. A
+    library that does not load here is passed over, and the note says why; large models load at the
+    first call. Raises InputError when none works, saying what each needs.
     """
     makers = {"sidecar": _Sidecar, "face-alignment": _FaceAlignment, "mediapipe": _MediaPipe}
     if name != "auto" and name not in makers:
         raise InputError(f"detector={name!r}: choose one of auto, {', '.join(makers)}")
-    missing = []
-    for kind in makers if name == "auto" else [name]:
+    missing, kinds = [], [*makers] if name == "auto" else [name]
+    if device().type == "cpu" and not (weights.at_hand(FAN) and weights.at_hand(S3FD)):
+        kinds.sort(key="face-alignment".__eq__)
+    for kind in kinds:
         try:
             found = makers[kind](video)
         except InputError as error:
             missing.append(f"{kind}: {error}")
         else:
-            note = "asked for" if name != "auto" else "the best that works here"
+            note = "asked for" if name != "auto" else "the first that works here"
             return Detector(kind, "; ".join([note, *(f"not {why}" for why in missing)]), found)
     raise InputError(f"detector={name!r} does not work here. " + " | ".join(missing))
 
@@ -114,9 +118,7 @@ class _MediaPipe:
     """
 
     def __init__(self, video=None):
-        _load_library("mediapipe")  # first, so that nothing is downloaded in vain
-        self.path = weights.find(LANDMARKER)
-        _landmarker(self.path)  # it finds graphics libraries only now
+        self.path = landmarker_works()
         self.place, self.misses = None, 0
 
     def __call__(self, images, first_index):
@@ -151,6 +153,14 @@ class _MediaPipe:
         return mesh_to_68(points + np.float32([left, top])) if len(points) else NO_FACES
 
 
+def landmarker_works():
+    """Raises InputError where MediaPipe does not load here, or its model file is not at hand."""
+    _load_library("mediapipe")  # first, so that nothing is downloaded in vain
+    path = weights.find(LANDMARKER)
+    _landmarker(path)  # it finds graphics libraries only now
+    return path
+
+
 def mesh_to_68(mesh):
     """iBUG's 68 points from MediaPipe's 478: (N, 478, 2) -> (N, 68, 2)."""
     return mesh[:, MEDIAPIPE_TO_68].mean(axis=2)
@@ -162,8 +172,7 @@ def largest_mesh(images):
     images: (N, H, W, 3) uint8. Returns (N, 478, 2) float32, pixels. Raises InputError where the
     model file is not at hand, or MediaPipe does not load here.
     """
-    _load_library("mediapipe")
-    path = weights.find(LANDMARKER)
+    path = landmarker_works()
     largest = np.full((len(images), 478, 2), np.nan, np.float32)
     for one, image in zip(largest, images, strict=True):
         found = _meshes(path, image)

@@ -158,6 +158,12 @@ def _refuse_twins(found, person, name, alike=0.88):
         )
 
 
+def check_tracking(tracking):
+    """InputError unless crop_box knows this way to place the square."""
+    if tracking not in ("fixed", "smooth"):
+        raise InputError(f"tracking={tracking!r}: choose 'fixed' or 'smooth'")
+
+
 def crop_box(landmarks, width, height, tracking="fixed", fps=30.0, share=SHARE):
     """The head-and-shoulders square of each frame (decision 18).
 
@@ -169,8 +175,7 @@ def crop_box(landmarks, width, height, tracking="fixed", fps=30.0, share=SHARE):
     Returns (T, 3) float32: x, y of the corner and side, in source pixels; parts outside the picture
     are filled by repeating its edge.
     """
-    if tracking not in ("fixed", "smooth"):
-        raise InputError(f"tracking={tracking!r}: choose 'fixed' or 'smooth'")
+    check_tracking(tracking)
     if tracking == "smooth":
         return _smooth_boxes(heads(landmarks), face_height(landmarks), width, height, fps, share)
     seen = landmarks[np.isfinite(landmarks).all(axis=(1, 2))]

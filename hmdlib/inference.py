@@ -131,8 +131,8 @@ def deocclude_video(model, source, out, headset=None, box=None, detector="auto",
     model, finder = _loaded(model, device), finder and _loaded(finder, device)
     if headset is None and model.wants_mask and finder is None:
         raise hmdlib.InputError(
-            "headset=None: this model must be told where the headset is; give finder=, the paper's "
-            "model of the same person"
+            "this model must be told where the headset is: give the paper's model of the same "
+            "person as a finder (--finder MODEL)"
         )
     if finder is not None:
         if finder.wants_mask:
@@ -157,8 +157,8 @@ def deocclude_video(model, source, out, headset=None, box=None, detector="auto",
             yield from np.concatenate([before, after], axis=2) if side_by_side else after
         if not any(done):  # said in here, so that no file is left behind
             raise hmdlib.InputError(
-                f"{source}: no headset found in any of {len(done)} frames; check box=(x, y, side), "
-                "head and shoulders in pixels, and that a finder is a model of this very person"
+                f"{source}: no headset found in any of {len(done)} frames; check the box (--box X "
+                "Y SIDE), head and shoulders in pixels, and that a finder is a model of this person"
             )
 
     video.write(out, results(), info.fps, sound_from=source, times=times)
@@ -202,8 +202,8 @@ def _track(source, info, headset, box, detector, together=8):
         if headset is not None or box is not None:
             raise
         raise hmdlib.InputError(
-            f"{error}; under a headset few detectors see a face: give box=(x, y, side), the "
-            "head-and-shoulders square in pixels"
+            f"{error}; under a headset few detectors see a face: give the box (--box X Y SIDE), "
+            "the head-and-shoulders square in pixels"
         ) from None
     if box is None:
         boxes = faces.crop_box(landmarks, info.width, info.height)

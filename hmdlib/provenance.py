@@ -120,7 +120,8 @@ def fingerprint(paths):
         for file in inside:
             if file.is_file():
                 about = file.stat()
-                found.append((str(file), about.st_size, about.st_mtime_ns))
+                name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+                found.append((str(name), about.st_size, about.st_mtime_ns))
     return digest(found)
 
 

@@ -94,7 +94,8 @@ def choose(books, start, only):
     wanted = only or start
     if wanted is None:
         return books
-    found = [book for book in books if book.name.startswith(wanted)]
+    number = wanted.zfill(2) if wanted.isdecimal() else wanted  # 6 is 06, and not 6b
+    found = [book for book in books if number in (book.name, book.name.partition("_")[0])]
     if not found:
         numbers = ", ".join(book.name.partition("_")[0] for book in books)
         option = "--only" if only else "--from"
@@ -113,7 +114,7 @@ def keys_of(book, parameters, videos, before):
     itself and follow from code and parameters; a real person's are inputs.
     """
     code = [source for kind, source in book.cells if kind == "code"]
-    given = [] if study.is_rendered(videos.name) else [videos]
+    given = [] if study.is_rendered(videos.name) else inputs(videos)
     work = provenance.digest(
         study.RESULTS_VERSION,
         code,
@@ -123,6 +124,17 @@ def keys_of(book, parameters, videos, before):
         before,
     )
     return {"work": work, "page": provenance.digest(book.cells)}
+
+
+def inputs(videos):
+    """The files of a person's folder that the study reads: videos, and the truth beside them.
+
+    Nothing else there, such as the notes that file managers leave, makes finished work stale.
+    """
+    from hmdlib.capture import CONTAINERS  # it takes a second to load
+
+    kinds = {*CONTAINERS, ".npz"}
+    return sorted(path for path in videos.glob("[!.]*") if path.suffix.lower() in kinds)
 
 
 def is_finished(place, state, keys):
@@ -192,10 +204,7 @@ def follow_up(record, results):
 
 def write_record(record, results, videos):
     """run.json and index.html as of now."""
-    from hmdlib.capture import CONTAINERS  # it takes a second to load
-
-    files = [path for path in videos.glob("*") if path.suffix.lower() in {*CONTAINERS, ".npz"}]
-    record["data"] = provenance.hashes(files)
+    record["data"] = provenance.hashes(inputs(videos))
     study.write_json(results / "run.json", record)
     report.write(results, record)
 
@@ -246,9 +255,14 @@ def lock(results):
     with open(results / ".lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             place = study.shown(results)
             raise InputError(f"{place}: another run is at work there; wait for it") from None
+        except OSError as error:  # some network drives have no locks
+            raise InputError(
+                f"{study.shown(results)}: cannot be locked ({error.strerror}), and two runs there "
+                "would spoil each other; put results on a local disk: -p results FOLDER"
+            ) from None
         yield
 
 

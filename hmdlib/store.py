@@ -92,7 +92,8 @@ def open_subject(folder):
 
 def in_order(path):
     """Sort key: session_2 comes before session_10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", Path(path).name)]
+    parts = re.split(r"(\d+)", Path(path).name)
+    return [int(part) if part.isdecimal() else part for part in parts]
 
 
 def matches(folder, key):

@@ -224,8 +224,9 @@ def fit(value, parameter):
 def read_profile(name, after=()):
     """A profile by name (profiles/NAME.yml) or path: (name, about, global, notebooks).
 
-    `like: NAME` begins with what that profile says; what this one says of a parameter in the same
-    section wins. after: the profiles that were begun with this one, which it must not name again.
+    `like: NAME` begins with what that profile says (a path: from this profile's folder); what this
+    one says of a parameter in the same section wins. after: the profiles that were begun with this
+    one, which it must not name again.
     """
     path = Path(name) if str(name).endswith((".yml", ".yaml")) else ROOT / f"profiles/{name}.yml"
     if path in after:
@@ -249,6 +250,7 @@ def read_profile(name, after=()):
             raise InputError(f"{shown(path)}: {section}: is no {kinds[section].__name__}")
     about, shared, own, like = (settings.get(name) or kind() for name, kind in kinds.items())
     if like:
+        like = path.parent / like if like.endswith((".yml", ".yaml")) else like
         _, _, first, theirs = read_profile(like, (*after, path))
         shared = first | shared
         own = {name: (theirs.get(name) or {}) | (own.get(name) or {}) for name in {**theirs, **own}}

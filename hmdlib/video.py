@@ -6,12 +6,13 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace
+from av.video.reformatter import Colorspace, ColorTrc
 
 from hmdlib import InputError
 
 UNSPECIFIED = 2  # FFmpeg's number for a colour space that nobody named
 FASTEST = 240  # frames a second that a camera may film
+AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 SOONEST = 0.001  # seconds from one frame to the next at least, where a damaged file says less
 
 
@@ -21,7 +22,9 @@ class VideoInfo:
 
     frames_estimate: what the container says (0 = it does not say); counted: it holds their number,
     and did not only guess it from duration and rate. seconds: its duration (0 = it does not say).
-    rotation: degrees, counted clockwise, by which a player turns the stored frames.
+    rotation: degrees, counted clockwise, by which a player turns the stored frames. hdr: its
+    colours are those of high dynamic range (PQ or HLG), whose curve we do not undo: they come out
+    flat.
     """
 
     path: Path
@@ -34,6 +37,7 @@ class VideoInfo:
     rotation: int
     has_sound: bool
     codec: str
+    hdr: bool = False
 
     def share_read(self, frames, end):
         """How much of the file that was, 1 = all, when so many frames came, the last until `end` s.
@@ -65,6 +69,7 @@ def probe(path):
         return VideoInfo(
             path, width, height, fps, frames, bool(stream.frames), _seconds(container, stream),
             -int(frame.rotation) % 360, bool(container.streams.audio), stream.codec_context.name,
+            frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67),
         )  # fmt: skip
 
 
@@ -159,8 +164,14 @@ def _open(path):
     try:
         container = av.open(str(path))
     except av.error.FFmpegError:
-        with open(path, "rb") as file:
-            known = file.read(12)[4:8] in (b"ftyp", b"moov", b"mdat")
+        try:
+            with open(path, "rb") as file:
+                known = file.read(12)[4:8] in (b"ftyp", b"moov", b"mdat")
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be read: {error.strerror}; give this program access to the file, "
+                "or copy it elsewhere"
+            ) from None
         what = "truncated: its index is missing" if known else "not a video that can be read"
         raise InputError(f"{path}: {what}; copy or export it again (mp4, mov, mkv, webm)") from None
     if not container.streams.video:
@@ -263,10 +274,11 @@ class _Sound:
     def __init__(self, output, source):
         stream = source.streams.audio[0]
         self.output = output
-        self.encoder = output.add_stream("aac", rate=min(stream.rate, 48000))
+        rate = max((rate for rate in AAC_RATES if rate <= stream.rate), default=AAC_RATES[0])
+        self.encoder = output.add_stream("aac", rate=rate)
         self.encoder.layout = "stereo" if stream.channels > 1 else "mono"
         self.resampler = av.AudioResampler("fltp", self.encoder.layout, self.encoder.rate)
-        self.frames = source.decode(stream)
+        self.frames = _decode(source, stream)
         video = source.streams.video
         first = video[0].start_time if video else None  # sound counts from the first picture
         self.start = Fraction(0) if first is None else first * video[0].time_base
@@ -275,9 +287,8 @@ class _Sound:
     def write_until(self, time):
         """Encode on until the sound has reached `time` seconds."""
         while not self.ended and self.reached < time:
-            try:
-                frame = next(self.frames)
-            except (StopIteration, av.error.FFmpegError):
+            frame = next(self.frames, None)
+            if frame is None:
                 self.ended = True
                 return
             begins = frame.pts * frame.time_base - self.start

@@ -46,6 +46,11 @@ def candidates(name):
     return [folder / name for folder in places()]
 
 
+def at_hand(name):
+    """Is there a local copy of a model file?"""
+    return any(path.is_file() for path in candidates(name))
+
+
 def find(name):
     """The path of a model file: a local copy if there is one, else downloaded into data/weights.
 

@@ -106,6 +106,11 @@ def test_memory_does_not_grow_with_the_video(tmp_path):
     assert peak < 12e6  # all frames are 115 MB, all crops 25
 
 
+def test_a_misspelt_tracking_is_refused_before_the_video_is_looked_at(tmp_path):
+    with pytest.raises(InputError, match="tracking='smoth': choose 'fixed' or 'smooth'"):
+        dataset.make_crops(tmp_path / "not_there.mp4", tmp_path / "a", 32, tracking="smoth")
+
+
 def test_a_person_who_walks_about_is_told_to_use_tracking(tmp_path):
     walk = still(40) + np.linspace(-100, 100, 40)[:, None, None] * [1, 0]
     path = clip(tmp_path, landmarks=walk)

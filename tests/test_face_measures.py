@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hmdlib import ROOT, face_measures, faces, video
+from hmdlib import ROOT, InputError, detectors, face_measures, faces, video
 from hmdlib.face_measures import CORNERS, IRISES
 
 
@@ -105,6 +105,18 @@ def test_without_the_landmarker_all_is_not_available(monkeypatch):
     assert reading.landmarks.shape == (2, 68, 2) and reading.gaze.shape == (2, 2)
     assert all(np.isnan(part).all() for part in reading)
     assert "not available: face_landmarker.task: not found" in face_measures.note()
+
+
+def test_where_mediapipe_does_not_load_all_is_not_available(shared, monkeypatch):
+    """As on a server without graphics libraries: notebook 10 goes on and says what is missing."""
+    monkeypatch.setenv("HMDLIB_WEIGHTS", str(shared / "weights"))
+
+    def load(name):
+        raise InputError(f"{name} does not load here (libGL.so.1)")
+
+    monkeypatch.setattr(detectors, "_load_library", load)
+    assert "mediapipe does not load here" in face_measures.note()
+    assert np.isnan(face_measures.read(torch.zeros(2, 3, 32, 32)).openness).all()
 
 
 def test_the_shipped_person_s_eyes_are_read_as_they_were_rendered(shared, monkeypatch):

@@ -4,6 +4,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+import torch
 from clips import face, still, with_truth
 
 from hmdlib import ROOT, InputError, detectors, faces, video, weights
@@ -96,14 +97,41 @@ def test_offline_each_way_says_what_it_needs(offline, tmp_path):
         faces.detector("haar")
 
 
-def test_auto_takes_mediapipe_where_face_alignment_has_no_weights(shared, monkeypatch, offline):
+@pytest.fixture
+def gpu(monkeypatch):
+    """A machine with a GPU, as far as the choice of a detector asks."""
+    monkeypatch.setattr(detectors, "device", lambda: torch.device("cuda"))
+
+
+def test_auto_takes_mediapipe_where_face_alignment_has_no_weights(
+    shared, monkeypatch, offline, gpu
+):
     monkeypatch.setattr(weights, "places", lambda: [shared / "weights"])
     finder = faces.detector("auto")
     assert finder.name == "mediapipe" and "2DFAN4-11f355bf06.pth.tar" in finder.note
 
 
+def test_without_a_gpu_face_alignment_is_taken_only_where_its_weights_were_put(
+    tmp_path, monkeypatch, offline
+):
+    """It takes seconds a frame there; nobody is to fetch 186 MB and wait for hours unasked."""
+    monkeypatch.setattr(detectors, "device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(weights, "places", lambda: [tmp_path])
+    for name in (detectors.FAN, detectors.S3FD):
+        (tmp_path / name).write_bytes(b"weights")
+    asked = []
+    monkeypatch.setattr(weights, "find", lambda name: asked.append(name) or tmp_path / name)
+    assert faces.detector("auto").name == "face-alignment"
+    (tmp_path / detectors.S3FD).unlink()
+    monkeypatch.setattr(detectors, "_landmarker", lambda path: None)
+    asked.clear()
+    assert faces.detector("auto").name == "mediapipe" and asked == [detectors.LANDMARKER]
+
+
 @pytest.mark.parametrize("problem", [ImportError, OSError])
-def test_auto_goes_on_to_mediapipe_where_face_alignment_does_not_load(shared, monkeypatch, problem):
+def test_auto_goes_on_to_mediapipe_where_face_alignment_does_not_load(
+    shared, monkeypatch, problem, gpu
+):
     real, asked = detectors.importlib.import_module, []
 
     def load(name):
@@ -122,7 +150,7 @@ def test_auto_goes_on_to_mediapipe_where_face_alignment_does_not_load(shared, mo
     assert asked == [detectors.LANDMARKER]  # no 186 MB for a library that cannot use them
 
 
-def test_where_no_library_loads_the_reasons_are_told_and_nothing_is_fetched(monkeypatch):
+def test_where_no_library_loads_the_reasons_are_told_and_nothing_is_fetched(monkeypatch, gpu):
     def load(name):
         raise ImportError(f"no {name}")
 

@@ -203,10 +203,10 @@ def test_with_a_finder_only_the_headset_changes(tmp_path):
 def test_what_cannot_work_is_refused(clip, tmp_path):
     clip.with_suffix(".truth.npz").unlink()
     np.savez(clip.with_suffix(".truth.npz"), landmarks=np.full((20, 68, 2), np.nan, np.float32))
-    with pytest.raises(InputError, match=r"no face found.*give box=\(x, y, side\)"):
+    with pytest.raises(InputError, match=r"no face found.*give the box \(--box X Y SIDE\)"):
         inference.deocclude_video(Negative(), clip, tmp_path / "out.mp4")
     for model in (Negative(wants_mask=True), Ours(64, 8)):
-        with pytest.raises(InputError, match="must be told where the headset is; give finder="):
+        with pytest.raises(InputError, match="must be told where the headset is: give the paper"):
             inference.deocclude_video(model, clip, tmp_path / "out.mp4")
     with pytest.raises(InputError, match="there is no such file"):
         inference.deocclude_video(Negative(), tmp_path / "none.mp4", tmp_path / "out.mp4")

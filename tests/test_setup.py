@@ -5,6 +5,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -198,3 +199,28 @@ def test_an_environment_of_ones_own_is_used_and_left_alone(bare):
     assert bare.calls == ["-m hmdlib run smoke"]
     done = bare.run(HMDLIB_PYTHON="/nowhere/python")
     assert done.returncode == 1 and "HMDLIB_PYTHON" in done.stderr
+
+
+def test_an_environment_without_the_packages_is_refused(bare):
+    """hmdlib itself is always found, for it lies in the repository's root."""
+    (bare.folder / "hmdlib").mkdir()
+    (bare.folder / "hmdlib/__init__.py").touch()
+    lonely = bare.folder / "bin/lonely"
+    bare.install("lonely", f'exec {sys.executable} -I -S "$@"')  # no site-packages
+    done = bare.run(HMDLIB_PYTHON=str(lonely))
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().split("\n")
+    assert "all of the study's packages" in line and "pip install -e" in line
+
+
+def test_a_profile_of_one_s_own_is_found_from_where_the_caller_stands(bare):
+    bare.install("mine", PYTHON)
+    (bare.folder / "elsewhere").mkdir()
+    (bare.folder / "elsewhere/mine.yml").touch()
+    done = subprocess.run(
+        [str(bare.folder / "bin/bash"), "../run_all.sh", "mine.yml", "--only", "07"],
+        cwd=bare.folder / "elsewhere",
+        env={"PATH": str(bare.folder / "bin"), "HMDLIB_PYTHON": str(bare.folder / "bin/mine")},
+    )
+    assert done.returncode == 0
+    assert bare.calls == [f"-m hmdlib run {bare.folder}/elsewhere/mine.yml --only 07"]

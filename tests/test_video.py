@@ -162,6 +162,64 @@ def test_sound_of_old_containers_is_kept(tmp_path, name, codec):
         assert 1.8 < stream.duration * stream.time_base < 2.2
 
 
+def test_a_damaged_packet_does_not_end_the_sound(tmp_path):
+    rate = 44100
+    tone = (0.5 * np.sin(np.arange(4 * rate) * 2 * np.pi * 440 / rate)).astype(np.float32)
+    with av.open(str(tmp_path / "a.mp4"), "w") as output:
+        sound = output.add_stream("aac", rate=rate)
+        sound.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(tone[None], format="fltp", layout="mono")
+        frame.rate, frame.pts = rate, 0
+        output.mux([*sound.encode(frame), *sound.encode(None)])
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.size]
+        hurt = packets[len(packets) // 3]
+        start, size = hurt.pos, hurt.size
+    data = bytearray((tmp_path / "a.mp4").read_bytes())
+    data[start : start + size] = b"\xff" * size
+    (tmp_path / "a.mp4").write_bytes(data)
+    path = video.write(tmp_path / "b.mp4", plain(COLOURS * 20), 25, sound_from=tmp_path / "a.mp4")
+    with av.open(str(path)) as container:
+        heard = [np.abs(frame.to_ndarray()).max() for frame in container.decode(audio=0)]
+        stream = container.streams.audio[0]
+        assert 3.8 < stream.duration * stream.time_base < 4.2 and heard[-5] > 0.3
+
+
+@pytest.mark.parametrize("rate, written", [(22254, 22050), (6000, 8000), (96000, 48000)])
+def test_sound_of_a_rate_that_aac_has_not_takes_the_nearest_below(tmp_path, rate, written):
+    with wave.open(str(tmp_path / "s.wav"), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes(bytes(4 * rate))
+    path = video.write(tmp_path / "a.mp4", plain(COLOURS * 5), 25, sound_from=tmp_path / "s.wav")
+    with av.open(str(path)) as container:
+        assert container.streams.audio[0].rate == written
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    """As macOS keeps programs out of some folders. (Feigned, for root may read all.)"""
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"whatever")
+
+    def refuse(*words):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(video, "open", refuse, raising=False)
+    with pytest.raises(InputError, match="a.mp4: cannot be read: Permission denied; give this"):
+        video.probe(path)
+
+
+@pytest.mark.parametrize("curve, hdr", [(18, True), (16, True), (1, False)])  # HLG, PQ, BT.709
+def test_hdr_is_noticed(tmp_path, curve, hdr):
+    with av.open(str(tmp_path / "a.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.color_trc = curve
+        for image in plain(COLOURS):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        output.mux(stream.encode(None))
+    assert video.probe(tmp_path / "a.mp4").hdr is hdr
+
+
 def test_a_browser_s_recording_has_a_camera_s_rate_and_a_number_of_frames(tmp_path):
     # WebM as browsers record it: a clock of milliseconds for a rate, and no length
     with av.open(str(tmp_path / "a.webm"), "w", format="webm", options={"live": "1"}) as output:

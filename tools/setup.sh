@@ -49,8 +49,12 @@ set_up() {
     local state=.venv/.hmdlib-setup wanted found was tool owned
     if [ -n "${HMDLIB_PYTHON:-}" ]; then
         python=$HMDLIB_PYTHON
-        "$python" -c 'import hmdlib' 2>/dev/null ||
-            fail "HMDLIB_PYTHON=$python: cannot import hmdlib; install it there first: $python -m pip install -e '.[test]'"
+        "$python" -c 'import sys
+from importlib.util import find_spec
+known = (3, 11) <= sys.version_info[:2] < (3, 13)
+needed = "torch papermill yaml av numba lpips skimage mediapipe".split()
+sys.exit(not known or not all(map(find_spec, needed)))' 2>/dev/null ||
+            fail "HMDLIB_PYTHON=$python: is no Python 3.11 or 3.12 with all of the study's packages; install them there first: $python -m pip install -e '.[test]'"
         return
     fi
     python=.venv/bin/python
