@@ -10,7 +10,7 @@ Makes the environment (first call only), runs the notebooks in order with the pa
 profiles/PROFILE.yml, and writes results/PROFILE/index.html. A finished notebook whose parameters,
 code and inputs have not changed is not run again: after an interruption, give the same command.
 
-  PROFILE          smoke (5 to 8 minutes), laptop (the default; under 30 minutes on two cores with
+  PROFILE          smoke (5 to 10 minutes), laptop (the default; under 30 minutes on two cores with
                    bfloat16, 50 without),
                    full (every experiment; 80 minutes on two cores with bfloat16),
                    gpu (256 x 256, for one GPU; not measured), paper (the published schedule; days),
