@@ -1,6 +1,7 @@
 """What is asked of a run, checked before its first notebook: person, test session, stages."""
 
 import inspect
+import unicodedata
 
 from hmdlib import ROOT, InputError, study
 
@@ -40,8 +41,13 @@ def settle_unseen(books, parameters, folder, asked, say):
         from hmdlib import capture, dataset  # they take seconds to load
 
         sessions = [path.stem for path in capture.videos_of(folder)]
-        if unseen not in sessions and "unseen" not in asked and len(sessions) > 1:
-            unseen, why = sessions[-1], "the last"
+        # macOS may keep the accents of a file's name apart from their letters
+        alike = {unicodedata.normalize("NFC", name): name for name in sessions}
+        meant = alike.get(unicodedata.normalize("NFC", unseen), unseen)
+        if meant not in sessions and "unseen" not in asked and len(sessions) > 1:
+            meant, why = sessions[-1], "the last"
+        if meant != unseen:
+            unseen = meant
             for book in books:
                 if "unseen" in book.declared:
                     parameters[book.name]["unseen"] = unseen

@@ -509,6 +509,15 @@ def test_the_session_kept_for_the_test_is_said_where_the_profile_names_it(tmp_pa
     assert "session_5, as the profile says" in line and "-p unseen NAME" in line
 
 
+def test_a_session_is_found_however_its_accents_are_kept(tmp_path):
+    """macOS may keep them apart from their letters, and nobody types them so."""
+    apart = "cafe\u0301"
+    folder = sessions_of_anna(tmp_path / "anna", apart, "office")
+    books, given = [Declared("01_a", unseen="session_5")], {"01_a": {"unseen": "caf\u00e9"}}
+    checks.settle_unseen(books, given, folder, ["unseen"], print)
+    assert given["01_a"]["unseen"] == apart
+
+
 def test_sessions_that_leave_nothing_to_test_on_are_refused_before_any_work(tmp_path):
     books, given = [Declared("01_a", unseen="session_5")], {"01_a": {"unseen": "kichen"}}
     one = sessions_of_anna(tmp_path / "anna", "kitchen")
