@@ -125,6 +125,7 @@ def _download(name):
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(ADDRESSES[name], timeout=SECONDS_TO_WAIT) as answer:
+            print(f"fetching {name}, once", flush=True)  # some have hundreds of megabytes
             with open(partial, "wb") as file:
                 while piece := answer.read(1 << 20):
                     file.write(piece)
