@@ -24,6 +24,8 @@ from hmdlib import (
     batch,
     capture,
     checks,
+    faces,
+    networks,
     pages,
     provenance,
     report,
@@ -238,6 +240,17 @@ def test_what_no_notebook_could_build_is_refused_in_one_line(name, value, words)
         with pytest.raises(InputError, match=f"^{source}: 05_two: {name}: .*{words}") as error:
             checks.check_values(books, given, asked)
         assert "\n" not in str(error.value)
+
+
+def test_the_choices_checked_beforehand_are_those_of_the_modules(monkeypatch):
+    assert checks.CHOICES["image_size"] == tuple(networks.LADDERS)
+    for tracking in checks.CHOICES["tracking"]:
+        faces.check_tracking(tracking)
+    for start in checks.CHOICES["attention_start"]:
+        networks.Deoccluder(64, 8, attention_start=start)
+    with pytest.raises(InputError) as error:
+        faces.detector("haar")
+    assert f"choose one of {', '.join(checks.CHOICES['detector'])}" in str(error.value)
 
 
 # --- running -------------------------------------------------------------------------------------
@@ -554,7 +567,7 @@ def test_a_notebook_is_chosen_by_its_number_or_name(wanted, found):
             running.choose(books, None, unknown)
 
 
-@pytest.mark.parametrize("subject", ["/home/me/anna", "../anna", "films/anna", "", "."])
+@pytest.mark.parametrize("subject", ["/elsewhere/anna", "../anna", "films/anna", "", "."])
 def test_a_path_is_no_subject(tmp_path, subject):
     """Results and crops would be written beside the videos."""
     with pytest.raises(InputError, match="is no name; a subject is the name of a folder"):
