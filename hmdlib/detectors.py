@@ -118,7 +118,7 @@ class _MediaPipe:
     """
 
     def __init__(self, video=None):
-        self.path = landmarker_works()
+        self.path = usable_landmarker()
         self.place, self.misses = None, 0
 
     def __call__(self, images, first_index):
@@ -153,8 +153,8 @@ class _MediaPipe:
         return mesh_to_68(points + np.float32([left, top])) if len(points) else NO_FACES
 
 
-def landmarker_works():
-    """Raises InputError where MediaPipe does not load here, or its model file is not at hand."""
+def usable_landmarker():
+    """The path of MediaPipe's model file, once it is sure that both work here; else InputError."""
     _load_library("mediapipe")  # first, so that nothing is downloaded in vain
     path = weights.find(LANDMARKER)
     _landmarker(path)  # it finds graphics libraries only now
@@ -172,7 +172,7 @@ def largest_mesh(images):
     images: (N, H, W, 3) uint8. Returns (N, 478, 2) float32, pixels. Raises InputError where the
     model file is not at hand, or MediaPipe does not load here.
     """
-    path = landmarker_works()
+    path = usable_landmarker()
     largest = np.full((len(images), 478, 2), np.nan, np.float32)
     for one, image in zip(largest, images, strict=True):
         found = _meshes(path, image)

@@ -61,7 +61,7 @@ def read(images, enlarge=3):
 def note():
     """ "" where the landmarker works; else one sentence on what it wants."""
     try:
-        detectors.landmarker_works()
+        detectors.usable_landmarker()
     except InputError as error:
         return f"Eyes, gaze and landmarks are not available: {error}."
     return ""

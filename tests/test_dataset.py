@@ -106,6 +106,16 @@ def test_memory_does_not_grow_with_the_video(tmp_path):
     assert peak < 12e6  # all frames are 115 MB, all crops 25
 
 
+def test_who_filmed_in_hdr_is_told(tmp_path, monkeypatch):
+    path, real = with_truth(tmp_path / "a.mp4", still()), video.probe
+    assert not any(
+        "HDR" in one for one in dataset.make_crops(path, tmp_path / "b", 32).meta["notes"]
+    )
+    monkeypatch.setattr(video, "probe", lambda file: replace(real(file), hdr=True))
+    notes = dataset.make_crops(path, tmp_path / "c", 32).meta["notes"]
+    assert any("HDR" in one and "flat" in one for one in notes)
+
+
 def test_a_misspelt_tracking_is_refused_before_the_video_is_looked_at(tmp_path):
     with pytest.raises(InputError, match="tracking='smoth': choose 'fixed' or 'smooth'"):
         dataset.make_crops(tmp_path / "not_there.mp4", tmp_path / "a", 32, tracking="smoth")
