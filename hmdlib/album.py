@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from hmdlib import figures
-from hmdlib.history import interactive
+from hmdlib.progress import interactive
 
 
 class Album:

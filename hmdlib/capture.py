@@ -4,9 +4,9 @@ import math
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from hmdlib import InputError, faces, store, video, weights
+from hmdlib.progress import watched
 from hmdlib.store import open_session
 
 CONTAINERS = set(
@@ -167,7 +167,7 @@ def _find_faces(path, finder, every, info, together=8):
     found, waiting = [], []
     total = math.ceil(info.frames_estimate / every) or None
     last = gap = 0.0  # a frame lasts, with those left out after it, as long as the one before did
-    for image, time in tqdm(video.read(path, every), path.name, total, disable=None, leave=False):
+    for image, time in watched(video.read(path, every), path.name, total):
         last, gap = time, time - last
         waiting.append(image)
         if len(waiting) == together or every > 1:  # a sidecar counts frames one by one

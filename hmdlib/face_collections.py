@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
 from hmdlib import ROOT, InputError, faces, store, weights
+from hmdlib.progress import watched
 from hmdlib.store import open_session
 
 PICTURES = set(".jpg .jpeg .png .webp .bmp .tif .tiff .gif".split())
@@ -138,7 +138,7 @@ def make_collection(kind, source, folder, image_size=128, detector="auto", most=
     dropped = Counter()
     with store.Writer(folder, image_size, {**key, "name": source.name}) as crops:
         chosen = list(enumerate(pictures))[::step]
-        for index, picture in tqdm(chosen, source.name, disable=None, leave=False):
+        for index, picture in watched(chosen, source.name, len(chosen), "picture"):
             crop, landmarks, box, problem = _crop(picture, finder, image_size)
             if problem:
                 dropped[problem] += 1

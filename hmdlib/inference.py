@@ -9,10 +9,10 @@ import torch
 from scipy import ndimage
 from skimage import filters, measure
 from torch.nn.functional import conv2d, pad
-from tqdm.auto import tqdm
 
 import hmdlib
 from hmdlib import faces, masks, networks, video
+from hmdlib.progress import watched
 
 
 @torch.no_grad()
@@ -145,7 +145,7 @@ def deocclude_video(model, source, out, headset=None, box=None, detector="auto",
     times, done = [], []
 
     def results():
-        frames = tqdm(video.read(source), Path(source).name, len(boxes) or None, disable=None)
+        frames = watched(video.read(source), Path(source).name, len(boxes))
         for part in _chunks(frames, batch_size):
             now = slice(len(times), len(times) + len(part))
             before = np.stack([image for image, _ in part])
@@ -192,7 +192,7 @@ def _track(source, info, headset, box, detector, together=8):
     """First look at the video. Returns landmarks (N, 68, 2), smoothed, and boxes (N, 3)."""
     finder = None if headset is None and box is not None else faces.detector(detector, source)
     found, times = [], []
-    for part in _chunks(tqdm(video.read(source), "faces", disable=None, leave=False), together):
+    for part in _chunks(watched(video.read(source), "faces", info.frames_estimate), together):
         times += [time for _, time in part]
         if finder is not None:
             found += finder(np.stack([image for image, _ in part]), len(found))

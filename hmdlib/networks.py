@@ -200,7 +200,10 @@ class AttentionFusion(nn.Module):
         return attention_enc, attention_dec
 
     def forward(self, seen, imagined):  # both (N, width, h, w)
-        attention_enc, attention_dec = self.weights(seen, imagined)  # (N, width, h, w) each
+        # frozen, it takes no gradient at all: the features learn for the maps as they are
+        learns = torch.is_grad_enabled() and self.maps[0].weight.requires_grad
+        with torch.set_grad_enabled(learns):
+            attention_enc, attention_dec = self.weights(seen, imagined)  # (N, width, h, w) each
         fused = seen * attention_enc + imagined * attention_dec  # Eq. 1
         return fused, attention_enc, attention_dec
 

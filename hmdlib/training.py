@@ -18,9 +18,9 @@ import torch
 
 import hmdlib
 from hmdlib import InputError, dataset, metrics
-from hmdlib.history import Progress
 from hmdlib.iteration import PARTS, Players, choose_precision, train_step
 from hmdlib.networks import Discriminator, LatentDiscriminator, save_weights
+from hmdlib.progress import Progress
 from hmdlib.training_state import Run
 
 
@@ -31,9 +31,10 @@ class Stage:
     name: for logs. images: its length in pictures seen. losses: weight of each term of Eq. 6 that
     is on: "rec", "adv", "ssim", "mask"; "landmarks" for a model that finds them (hmdlib.ours).
     attention: False bypasses it (step 1; decision 5). frozen: parts that do not learn, of
-    iteration.PARTS. lr, lr_end: learning rate, falling linearly to lr_end if given. momentum:
-    Adam's beta1, 0 as published (decision 13). augment: strength; flip: mirror half of the
-    pictures. ema: keep an average of the weights with this decay, 0 = none; the average is then
+    iteration.PARTS; a frozen attention takes no gradient either, which spares its backward pass,
+    two thirds of what it costs. lr, lr_end: learning rate, falling linearly to lr_end if given.
+    momentum: Adam's beta1, 0 as published (decision 13). augment: strength; flip: mirror half of
+    the pictures. ema: keep an average of the weights with this decay, 0 = none; the average is then
     scored and saved. strangers: share of every batch that shows other people.
     code_only: share of every batch that goes on practising step 1 while the rest does step 2: no
     headset, no attention.
@@ -151,7 +152,7 @@ def train(model, stages, samples, folder, occluder=None, validation=None, seed=0
     on_sample: called as on_sample(position, model) every `sample_every` steps, None: with each
     score. The model is the average where one is kept, in eval mode; position.history has curves.
     keep: "last", or "best" by held-back PSNR of the hidden region, within the last stage.
-    checkpoint_every: steps. progress: see history.Progress.
+    checkpoint_every: steps. progress: see progress.Progress.
 
     Returns the History; `model` then holds what model.safetensors holds, in eval mode. On a CPU a
     run that was killed and resumed ends with the same bits. Raises InputError when the checkpoint

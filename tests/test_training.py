@@ -15,7 +15,17 @@ import pytest
 import torch
 from test_networks import published_state
 
-from hmdlib import InputError, checkpoint, history, iteration, losses, masks, networks, training
+from hmdlib import (
+    InputError,
+    checkpoint,
+    history,
+    iteration,
+    losses,
+    masks,
+    networks,
+    progress,
+    training,
+)
 from hmdlib.dataset import Batch, Samples, batches
 from hmdlib.networks import Deoccluder, Discriminator, LatentDiscriminator
 from hmdlib.published import load_3fabrec
@@ -205,6 +215,20 @@ def test_frozen_parts_keep_weights_and_statistics():
         k.split(".")[0] for k, v in model.state_dict().items() if not torch.equal(v, before[k])
     }
     assert changed == {"decoder", "attention"}
+
+
+def test_a_frozen_attention_takes_no_gradient_and_lets_the_features_learn():
+    """Its maps count as given: d fused / d seen is the map itself, as in Eq. 1."""
+    attention = tiny().attention
+    generator = torch.Generator().manual_seed(0)
+    seen, imagined = torch.rand(2, 2, attention.maps[0].in_channels // 2, 4, 4, generator=generator)
+    seen.requires_grad_()
+    for learns in (True, False):
+        attention.requires_grad_(learns)
+        seen.grad = None
+        fused, attention_enc, _ = attention(seen, imagined)
+        fused.sum().backward()
+        assert torch.equal(seen.grad, attention_enc.detach()) != learns
 
 
 @pytest.mark.parametrize(
@@ -520,6 +544,17 @@ def test_a_batch_run_prints_some_ten_lines(tmp_path, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert 5 <= len(lines) <= 13 and lines[-1].startswith("step 12/12  all: loss ")
     assert "held-back" in lines[-1]
+
+
+@pytest.mark.parametrize("seconds, said", [(9, ["a.mp4: 2 of 5 frames", "a.mp4: 4 of 5 frames"]),
+                                           (2, [])])  # fmt: skip
+def test_long_work_says_now_and_then_how_far_it_is(seconds, said, capsys, monkeypatch):
+    """A line in every quarter of a minute, here; nothing where all is soon over."""
+    monkeypatch.setenv("HMDLIB_BATCH", "1")
+    clock = iter(range(0, 1000, seconds))  # it goes on whenever it is looked at
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    assert list(progress.watched("abcde", "a.mp4", 5, every=15)) == list("abcde")
+    assert capsys.readouterr().out.splitlines() == said
 
 
 def test_training_learns(tmp_path):

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 
 from hmdlib import InputError, checkpoint, dataset
-from hmdlib.history import History, Progress
+from hmdlib.history import History
 from hmdlib.iteration import choose_precision
+from hmdlib.progress import Progress
 from hmdlib.training import in_advance
 from hmdlib.training_state import refuse_another
 
@@ -74,7 +75,7 @@ def train(lesson, plan, samples, folder, occluder, seed=0, precision="auto", che
     lesson: of peers.lessons, its networks already on their device. samples: dataset.Samples, and
     strangers: those of other people, for a plan that mixes them in; without landmarks they are left
     out. occluder: from masks.occluder. folder: for history.csv and checkpoint.safetensors.
-    progress: see history.Progress. Returns the History; the networks then are trained, in eval
+    progress: see progress.Progress. Returns the History; the networks then are trained, in eval
     mode. On a CPU a run that was killed and resumed ends with the same bits. Raises InputError when
     the checkpoint belongs to another training, when no sample has landmarks, when strangers are
     wanted and there are none, and when a loss is no longer finite.

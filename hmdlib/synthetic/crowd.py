@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hmdlib import InputError, store
+from hmdlib.progress import watched
 
 from . import head, looks, motion, people
 
@@ -71,13 +72,13 @@ def _about(count, image_size, seed):
     }
 
 
-def render_collection(folder, count, image_size=128, seed=0, workers=None, report=None):
+def render_collection(folder, count, image_size=128, seed=0, workers=None):
     """Thousands of identities as a face store: frames.npy, landmarks.npy, meta.json.
 
     frames (count, S, S, 3) uint8, landmarks (count, 68, 2) in pixels; EACH pictures a person, side
     by side. The same count, size and seed give the same pictures, whatever the number of workers
-    (default: one a core). A finished store is left alone, an unfinished one starts anew. report:
-    called with one line now and then. Returns the folder.
+    (default: one a core). A finished store is left alone, an unfinished one starts anew. Returns
+    the folder.
     """
     if count < 1:
         raise InputError(f"count={count}: ask for at least one picture")
@@ -94,10 +95,8 @@ def render_collection(folder, count, image_size=128, seed=0, workers=None, repor
         people.helpers(workers, chunk=4) as spread,
         store.Writer(folder, image_size, about) as crops,
     ):
-        for _, images, points in spread(_job, tasks):  # in their order
-            before = len(crops)
+        drawn = watched(spread(_job, tasks), folder.name, len(tasks), "head")
+        for _, images, points in drawn:  # in their order
             for image, landmarks in zip(images, points, strict=True):
                 crops.add(image, landmarks)
-            if report is not None and len(crops) * 10 // count > before * 10 // count:
-                report(f"{len(crops)} of {count} synthetic faces")
     return folder

@@ -308,8 +308,8 @@ def _one_thread():
     numba.set_num_threads(1)
 
 
-def render_collection(folder, count, image_size=128, seed=0, workers=None, report=None):
+def render_collection(folder, count, image_size=128, seed=0, workers=None):
     """Thousands of identities as a face store; see crowd.render_collection."""
     from . import crowd  # it builds on this module
 
-    return crowd.render_collection(folder, count, image_size, seed, workers, report)
+    return crowd.render_collection(folder, count, image_size, seed, workers)
