@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 import hmdlib
-from hmdlib import dataset, inference, masks, metrics, networks
+from hmdlib import dataset, inference, masks, metrics, model_files
 
 SHIPPED = [hmdlib.ROOT / f"results/reference/{name}/model.safetensors"
            for name in ("generic", "ours")]  # fmt: skip
@@ -45,7 +45,7 @@ def main():
     occluded, hidden = hide(truth, landmarks, torch.Generator().manual_seed(0))
     rows = {}
     for path in options.weights:
-        model = networks.load_weights(path)
+        model = model_files.load(path)
         if model.attention is not None:  # generic weights begin as an autoencoder (notebook 03)
             model.bypass_attention = not model.attention_has_learnt
         drawn = inference.deocclude(model, occluded, hidden)

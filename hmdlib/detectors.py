@@ -1,11 +1,7 @@
 """Three ways to find faces and their 68 landmarks, behind one call."""
 
-import contextlib
 import ctypes
 import functools
-import importlib
-import os
-import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from hmdlib import InputError, device, weights
+from hmdlib.fan import FAN, S3FD, FaceAlignment
+from hmdlib.libraries import load_library, loading, quiet
 
 # The mesh vertices whose mean stands for each iBUG point, one group a line; on the mesh of a
 # neutral face the jaw's nine points a side divide the line from the temple (127) to the chin (152)
@@ -34,7 +32,7 @@ MEDIAPIPE_TO_68 = np.array([
 ])  # fmt: skip
 """(68, 2): pairs of MediaPipe's 478 points (468 of the face mesh, 10 of the irises)."""
 
-LANDMARKER, FAN, S3FD = "face_landmarker.task", "2DFAN4-11f355bf06.pth.tar", "s3fd-619a316812.pth"
+LANDMARKER = "face_landmarker.task"
 NO_FACES = np.zeros((0, 68, 2), np.float32)
 
 
@@ -66,7 +64,7 @@ def detector(name="auto", video=None):
     library that does not load here is passed over, and the note says why; large models load at the
     first call. Raises InputError when none works, saying what each needs.
     """
-    makers = {"sidecar": _Sidecar, "face-alignment": _FaceAlignment, "mediapipe": _MediaPipe}
+    makers = {"sidecar": _Sidecar, "face-alignment": FaceAlignment, "mediapipe": _MediaPipe}
     if name != "auto" and name not in makers:
         raise InputError(f"detector={name!r}: choose one of auto, {', '.join(makers)}")
     missing, kinds = [], [*makers] if name == "auto" else [name]
@@ -155,7 +153,7 @@ class _MediaPipe:
 
 def usable_landmarker():
     """The path of MediaPipe's model file, once it is sure that both work here; else InputError."""
-    _load_library("mediapipe")  # first, so that nothing is downloaded in vain
+    load_library("mediapipe")  # first, so that nothing is downloaded in vain
     path = weights.find(LANDMARKER)
     _landmarker(path)  # it finds graphics libraries only now
     return path
@@ -228,7 +226,7 @@ def _without_doubles(faces):
 @functools.cache
 def _landmarker(path, faces=5):
     """Load MediaPipe's landmarker once a process, quietly."""
-    with _loading("mediapipe"), _quiet():
+    with loading("mediapipe"), quiet():
         import mediapipe
         from mediapipe.tasks.python import BaseOptions, vision
 
@@ -241,126 +239,3 @@ def _landmarker(path, faces=5):
     # Its clean-up fails, loudly, when it comes at interpreter exit: keep it from ever being called.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
     return landmarker
-
-
-class _FaceAlignment:
-    """face-alignment's 68-point network behind its S3FD face detector (Bulat & Tzimiropoulos 2017).
-
-    Its own batch call goes frame by frame, tests each face twice and compiles for minutes; here the
-    faces of a batch of frames go through the network together, once.
-    """
-
-    def __init__(self, video=None, side=480):
-        _load_library("face_alignment.detection.sfd")  # first: the weights are 186 MB
-        self.paths = weights.find(FAN), weights.find(S3FD)
-        self.side, self.boxes, self.network = side, None, None
-
-    def __call__(self, images, first_index):
-        if self.network is None:
-            self._load()
-        found = [self._boxes(image) for image in images]
-        crops, places = [], []
-        for image, boxes in zip(images, found, strict=True):
-            for box in boxes:
-                center, scale = self._place(box)
-                crops.append(self.utils.crop(image, center, scale))
-                places.append((center, scale))
-        points = self._landmarks(crops, places)
-        ends = np.cumsum([len(boxes) for boxes in found])
-        return np.split(points, ends[:-1])
-
-    def _load(self):
-        import torch
-        from face_alignment import utils
-        from face_alignment.detection.sfd import FaceDetector
-        from face_alignment.models import FAN as Network
-
-        self.utils, self.device = utils, str(device())
-        self.network = Network(4)
-        self.network.load_state_dict(
-            torch.load(self.paths[0], map_location="cpu", weights_only=True)
-        )
-        self.network.to(self.device).eval()
-        self.boxes = FaceDetector(self.device, path_to_detector=str(self.paths[1]))
-
-    def _boxes(self, image):
-        """Face boxes (x1, y1, x2, y2, score); searched in a small copy, since S3FD is slow."""
-        from PIL import Image
-
-        factor = max(1.0, max(image.shape[:2]) / self.side)
-        size = round(image.shape[1] / factor), round(image.shape[0] / factor)
-        small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
-        return [
-            np.append(np.array(b[:4]) * factor, b[4]) for b in self.boxes.detect_from_image(small)
-        ]
-
-    def _place(self, box):
-        """The network's own framing of a face box: centre a little above the middle, and scale."""
-        width, height = box[2] - box[0], box[3] - box[1]
-        center = np.array([box[0] + width / 2, box[1] + height / 2])
-        center[1] -= self.utils.CENTER_Y_OFFSET * height
-        return center, (width + height) / self.utils.REFERENCE_SCALE
-
-    def _landmarks(self, crops, places, batch=16):
-        import torch
-
-        points = [NO_FACES]
-        for start in range(0, len(crops), batch):
-            stack = torch.from_numpy(np.stack(crops[start : start + batch])).permute(0, 3, 1, 2)
-            with torch.inference_mode():
-                heat = self.network(stack.to(self.device).float() / 255)
-            heat = (heat[-1] if isinstance(heat, list) else heat).float().cpu().numpy()
-            points += [
-                _peaks(one, *place) for one, place in zip(heat, places[start:], strict=False)
-            ]
-        return np.concatenate(points)
-
-
-def _peaks(heat, center, scale):
-    """Heat maps (68, 64, 64) of a face framed at `center`, `scale` -> (1, 68, 2) picture pixels.
-
-    The peak is refined by a quarter pixel towards its higher neighbour, as the network's authors
-    do, without their rounding to whole picture pixels, which makes landmarks jump.
-    """
-    count, size, _ = heat.shape
-    rows, columns = np.unravel_index(heat.reshape(count, -1).argmax(1), (size, size))
-    points = np.stack([columns, rows], axis=1).astype(np.float32)
-    for point, row, column, one in zip(points, rows, columns, heat, strict=True):
-        if 0 < row < size - 1 and 0 < column < size - 1:
-            point[0] += 0.25 * np.sign(one[row, column + 1] - one[row, column - 1])
-            point[1] += 0.25 * np.sign(one[row + 1, column] - one[row - 1, column])
-    framed = (points + 0.5) / size - 0.5  # of the square, counted from its middle
-    return (framed * (200 * scale) + center).astype(np.float32)[None]
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Send what C++ libraries print at start to nowhere: file descriptor 2 itself is swapped."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def _load_library(module):
-    """Import a module, quietly, or say in one line why this machine cannot."""
-    with _loading(module.split(".")[0]), _quiet():
-        importlib.import_module(module)
-
-
-@contextlib.contextmanager
-def _loading(library):
-    """Make one line of what goes wrong when a library, or one that it stands on, is loaded."""
-    try:
-        yield
-    except (ImportError, OSError) as error:
-        why = " ".join(str(error).split())
-        raise InputError(
-            f"{library} does not load here ({why}); install what is missing (libGL: "
-            "apt-get install libgl1 libglib2.0-0)"
-        ) from None

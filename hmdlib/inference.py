@@ -11,7 +11,7 @@ from skimage import filters, measure
 from torch.nn.functional import conv2d, pad
 
 import hmdlib
-from hmdlib import faces, masks, networks, video
+from hmdlib import discriminators, faces, masks, model_files, video
 from hmdlib.progress import watched
 
 
@@ -168,8 +168,8 @@ def deocclude_video(model, source, out, headset=None, box=None, detector="auto",
 def _loaded(model, device):
     """A model, or one from its weights file, on the device."""
     if not isinstance(model, torch.nn.Module):
-        file, model = model, networks.load_weights(model)
-        if isinstance(model, networks.Discriminator):
+        file, model = model, model_files.load(model)
+        if isinstance(model, discriminators.Discriminator):
             raise hmdlib.InputError(f"{file}: is a discriminator; give model.safetensors beside it")
     return model.to(device)
 

@@ -1,4 +1,4 @@
-"""The de-occluder: encoder, decoder, attention fusion, and the two discriminators (Sec. III-B).
+"""The de-occluder: encoder, decoder and attention fusion (Sec. III-B).
 
 The encoder-decoder is that of 3FabRec ([3] in the paper), whose code subtracts a mean colour from
 every picture and ends in tanh. Both stay inside: outside this module pictures are RGB in [0, 1].
@@ -10,7 +10,6 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hmdlib import InputError
-from hmdlib.checkpoint import read_tensors, write_tensors
 
 MEAN_COLOUR = (0.518, 0.418, 0.361)
 """The mean RGB that [3] subtracts from every picture (and does not divide by a deviation)."""
@@ -36,7 +35,8 @@ def float32_region(tensor):
     return torch.autocast(tensor.device.type, enabled=False)
 
 
-def _check(image_size):
+def check_size(image_size):
+    """Raise an InputError for a size that no ladder is wired for."""
     if image_size not in LADDERS:
         raise InputError(f"image_size={image_size}: choose one of {sorted(LADDERS)}")
 
@@ -86,7 +86,7 @@ class Encoder(nn.Module):
 
     def __init__(self, image_size=256, width=64, latent=99, channels=3):
         super().__init__()
-        _check(image_size)
+        check_size(image_size)
         pool, has_enc0, _ = LADDERS[image_size]
         conv = nn.Conv2d(channels, width, 7, 2, 3, bias=False)
         layers = [conv, nn.BatchNorm2d(width), nn.ReLU()]
@@ -124,7 +124,7 @@ class Decoder(nn.Module):
 
     def __init__(self, image_size=256, width=64, latent=99):
         super().__init__()
-        _check(image_size)
+        check_size(image_size)
         self.seed_linear = nn.Linear(latent, 8 * width)
         deconv = nn.ConvTranspose2d(8 * width, 8 * width, 4, 1, 0, bias=False)
         self.seed = nn.Sequential(deconv, nn.BatchNorm2d(8 * width), nn.ReLU())
@@ -225,7 +225,7 @@ class Deoccluder(nn.Module):
                  activation="sigmoid", attention_start="usual", mask_input=False,
                  m=None):  # fmt: skip
         super().__init__()
-        _check(image_size)
+        check_size(image_size)
         self.architecture = {"image_size": image_size, "width": width, "latent": latent,
                              "attention": attention, "activation": activation,
                              "mask_input": mask_input, "m": m}  # fmt: skip
@@ -274,50 +274,6 @@ class Deoccluder(nn.Module):
         return with_mean(self.decoder.paint(fused)), attention_enc, attention_dec
 
 
-class Discriminator(nn.Module):
-    """Real or drawn? DCGAN's discriminator as [3] has it: one logit per picture (Sec. III-B3).
-
-    forward: images (N, 3, S, S) in [0, 1] -> logits (N,), the mean of a map of logits.
-    width: channels of the first convolution, 32 in [3]. image_size 64 has one convolution less.
-    """
-
-    def __init__(self, width=32, image_size=256):
-        super().__init__()
-        _check(image_size)
-        self.architecture = {"width": width, "image_size": image_size}
-        steps = [3, width, 2 * width, 4 * width, 8 * width] + [8 * width] * (image_size > 64)
-        layers = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
-        for a, b in zip(steps[1:], steps[2:], strict=False):
-            conv = nn.Conv2d(a, b, 4, 2, 1, bias=False)
-            layers += [conv, nn.BatchNorm2d(b), nn.LeakyReLU(0.2)]
-        self.features = nn.Sequential(*layers)
-        self.judge = nn.Conv2d(steps[-1], 1, 4, 1, 0, bias=False)
-
-    def forward(self, images):
-        features = self.features(mean_free(images))  # (N, 256, 8, 8) at 256
-        with float32_region(features):
-            return self.judge(features.float()).mean(dim=(1, 2, 3))  # (N,)
-
-
-class LatentDiscriminator(nn.Module):
-    """Does this code look like standard-normal noise? [3]'s adversary of the codes (decision 14).
-
-    forward: codes (N, latent) -> logits (N,). Dropout comes before the ReLU, as published.
-    """
-
-    def __init__(self, latent=99, hidden_units=1000):
-        super().__init__()
-        self.lin1 = nn.Linear(latent, hidden_units)
-        self.lin2 = nn.Linear(hidden_units, hidden_units)
-        self.lin3 = nn.Linear(hidden_units, 1)
-        self.dropout = nn.Dropout(0.2)
-
-    def forward(self, codes):
-        units = torch.relu(self.dropout(self.lin1(codes)))
-        units = torch.relu(self.dropout(self.lin2(units)))
-        return self.lin3(units)[:, 0]
-
-
 def parameters_of(module):
     """The number of trainable numbers in a network."""
     return sum(parameter.numel() for parameter in module.parameters())
@@ -333,76 +289,3 @@ def gflop(model):
         model(images, images[:, :1])
     model.train(was_training)
     return counter.get_total_flops() / 1e9
-
-
-# ---- weights on disk --------------------------------------------------------------------------
-
-
-def save_weights(path, model, **about):
-    """Write a Deoccluder or a discriminator with its architecture, atomically.
-
-    about: further JSON-able facts (subject, images seen, ...), read back by
-    `checkpoint.read_facts`.
-    """
-    kind = type(model).__name__
-    facts = {"kind": kind, "architecture": model.architecture, **about}
-    if isinstance(model, Deoccluder):
-        facts["bypass_attention"] = model.bypass_attention
-        facts["attention_has_learnt"] = model.attention_has_learnt
-    write_tensors(path, model.state_dict(), facts)
-
-
-def load_weights(path, **expected):
-    """A Deoccluder (or Discriminator) as it was saved, in eval mode on the CPU.
-
-    expected: parts of the architecture that the caller relies on (image_size=128, width=32, ...);
-    raises InputError when the file holds another, and when it is no weights file of this package.
-    """
-    tensors, facts = read_tensors(path)
-    from hmdlib.ours import Ours  # built on this module: known by then, not before
-
-    kinds = {"Deoccluder": Deoccluder, "Discriminator": Discriminator, "Ours": Ours}
-    if facts.get("kind") not in kinds:
-        raise InputError(f"{path}: holds no model of this package; train again to write one")
-    _agree(path, facts["architecture"], expected)
-    try:
-        model = kinds[facts["kind"]](**facts["architecture"])
-        model.load_state_dict(tensors)
-    except (RuntimeError, TypeError):  # names, shapes or switches of an older form of this network
-        raise InputError(
-            f"{path}: its tensors do not fit the {facts['kind']} of this version; train again"
-        ) from None
-    model.bypass_attention = facts.get("bypass_attention", False)
-    model.attention_has_learnt = facts.get("attention_has_learnt", False)
-    return model.eval()
-
-
-def start_from(model, path, attention=True):
-    """Begin a new model where an earlier step ended: step 1b from 1a, step 2 from 1b (Sec. III-C).
-
-    Copies encoder and decoder from the weights file into `model`, and the attention too if it has
-    learnt there and is wanted. A mask channel that the file does not have starts at zero weights.
-    Raises InputError when image size, width or latent differ.
-    """
-    shared = ("image_size", "width", "latent")
-    earlier = load_weights(path, **{key: model.architecture[key] for key in shared})
-    tensors = earlier.encoder.state_dict()
-    kernel, wanted = tensors["stem.0.weight"], model.encoder.stem[0].weight
-    extra = wanted.shape[1] - kernel.shape[1]
-    if extra > 0:
-        tensors["stem.0.weight"] = torch.cat([kernel, torch.zeros_like(kernel[:, :extra])], dim=1)
-    elif extra < 0:
-        raise InputError(f"{path}: takes the mask as input; set mask_input=True or start elsewhere")
-    model.encoder.load_state_dict(tensors)
-    model.decoder.load_state_dict(earlier.decoder.state_dict())
-    if attention and earlier.attention_has_learnt and model.attention is not None:
-        model.attention.load_state_dict(earlier.attention.state_dict())
-        model.attention_has_learnt = True
-
-
-def _agree(path, found, expected):
-    """Raise an InputError that names each part of the architecture that is not as expected."""
-    other = [key for key, value in expected.items() if found.get(key) != value]
-    if other:
-        said = ", ".join(f"{k}={found.get(k)!r} (wanted {expected[k]!r})" for k in other)
-        raise InputError(f"{path}: another architecture, {said}; train again or move the file")

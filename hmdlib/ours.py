@@ -15,7 +15,7 @@ from torch import nn
 
 from hmdlib import InputError
 from hmdlib.landmark_finder import LandmarkFinder
-from hmdlib.networks import float32_region, load_weights, mean_free, with_mean
+from hmdlib.networks import float32_region, mean_free, with_mean
 from hmdlib.texture import Texture
 
 CHANNELS = (0.5, 1.5, 3, 5, 5)
@@ -145,18 +145,3 @@ class Ours(nn.Module):
     def forward(self, images, hidden=None, return_maps=False, landmarks=None):
         reconstruction, *maps = self.decode(*self.encode(images, hidden, landmarks))
         return (reconstruction, *maps) if return_maps else reconstruction
-
-
-def start_from(model, path):
-    """Begin an Ours with another's weights, which may keep or draw what is seen.
-
-    A model that looks for landmarks once, or has no texture, may begin with one that does more: it
-    takes the rest. Raises InputError when the file holds another kind of model, another image size,
-    width or choice of scales, or no texture or second look where one is wanted.
-    """
-    shared = ("image_size", "width", "every_scale")
-    wanted = {key: model.architecture[key] for key in shared}
-    wanted |= {key: True for key in ("texture", "looks_again") if model.architecture[key]}
-    tensors = load_weights(path, **wanted).state_dict()
-    own = model.state_dict()  # of the head, what is drawn and the edge come first
-    model.load_state_dict({name: tensors[name][: len(one)] for name, one in own.items()})

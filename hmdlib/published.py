@@ -12,7 +12,8 @@ import torch
 
 from hmdlib import InputError
 from hmdlib.checkpoint import take
-from hmdlib.networks import Deoccluder, Discriminator, LatentDiscriminator
+from hmdlib.discriminators import Discriminator, LatentDiscriminator
+from hmdlib.networks import Deoccluder
 
 RULES = (
     (r"Q\.conv1\.", "encoder.stem.0."),

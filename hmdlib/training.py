@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 import hmdlib
-from hmdlib import InputError, dataset, metrics
+from hmdlib import InputError, dataset, metrics, model_files
+from hmdlib.discriminators import Discriminator, LatentDiscriminator
 from hmdlib.iteration import PARTS, Players, choose_precision, train_step
-from hmdlib.networks import Discriminator, LatentDiscriminator, save_weights
 from hmdlib.progress import Progress
 from hmdlib.training_state import Run
 
@@ -292,9 +292,9 @@ def _finish(run, keep):
     facts = {"stages": [stage.name for stage in run.stages], "images": run.position.images,
              "seconds": round(run.position.seconds, 1), "kept": keep,
              "best_score": run.best_score}  # fmt: skip
-    save_weights(run.path.with_name("model.safetensors"), model, **facts)
+    model_files.save(run.path.with_name("model.safetensors"), model, **facts)
     if discriminator is not None:
-        save_weights(run.path.with_name("discriminator.safetensors"), discriminator, **facts)
+        model_files.save(run.path.with_name("discriminator.safetensors"), discriminator, **facts)
     return run.history
 
 

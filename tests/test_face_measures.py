@@ -114,7 +114,7 @@ def test_where_mediapipe_does_not_load_all_is_not_available(shared, monkeypatch)
     def load(name):
         raise InputError(f"{name} does not load here (libGL.so.1)")
 
-    monkeypatch.setattr(detectors, "_load_library", load)
+    monkeypatch.setattr(detectors, "load_library", load)
     assert "mediapipe does not load here" in face_measures.note()
     assert np.isnan(face_measures.read(torch.zeros(2, 3, 32, 32)).openness).all()
 

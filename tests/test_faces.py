@@ -7,7 +7,7 @@ import pytest
 import torch
 from clips import face, still, with_truth
 
-from hmdlib import ROOT, InputError, detectors, faces, video, weights
+from hmdlib import ROOT, InputError, detectors, faces, fan, libraries, video, weights
 
 NOBODY = np.zeros((0, 68, 2), np.float32)
 
@@ -117,12 +117,12 @@ def test_without_a_gpu_face_alignment_is_taken_only_where_its_weights_were_put(
     """It takes seconds a frame there; nobody is to fetch 186 MB and wait for hours unasked."""
     monkeypatch.setattr(detectors, "device", lambda: torch.device("cpu"))
     monkeypatch.setattr(weights, "places", lambda: [tmp_path])
-    for name in (detectors.FAN, detectors.S3FD):
+    for name in (fan.FAN, fan.S3FD):
         (tmp_path / name).write_bytes(b"weights")
     asked = []
     monkeypatch.setattr(weights, "find", lambda name: asked.append(name) or tmp_path / name)
     assert faces.detector("auto").name == "face-alignment"
-    (tmp_path / detectors.S3FD).unlink()
+    (tmp_path / fan.S3FD).unlink()
     monkeypatch.setattr(detectors, "_landmarker", lambda path: None)
     asked.clear()
     assert faces.detector("auto").name == "mediapipe" and asked == [detectors.LANDMARKER]
@@ -132,7 +132,7 @@ def test_without_a_gpu_face_alignment_is_taken_only_where_its_weights_were_put(
 def test_auto_goes_on_to_mediapipe_where_face_alignment_does_not_load(
     shared, monkeypatch, problem, gpu
 ):
-    real, asked = detectors.importlib.import_module, []
+    real, asked = libraries.importlib.import_module, []
 
     def load(name):
         if name.startswith("face_alignment"):
@@ -143,7 +143,7 @@ def test_auto_goes_on_to_mediapipe_where_face_alignment_does_not_load(
         asked.append(name)
         return shared / "weights" / name
 
-    monkeypatch.setattr(detectors.importlib, "import_module", load)
+    monkeypatch.setattr(libraries.importlib, "import_module", load)
     monkeypatch.setattr(weights, "find", find)
     finder = faces.detector("auto")
     assert finder.name == "mediapipe" and "face_alignment does not load here (libGL" in finder.note
@@ -154,7 +154,7 @@ def test_where_no_library_loads_the_reasons_are_told_and_nothing_is_fetched(monk
     def load(name):
         raise ImportError(f"no {name}")
 
-    monkeypatch.setattr(detectors.importlib, "import_module", load)
+    monkeypatch.setattr(libraries.importlib, "import_module", load)
     monkeypatch.setattr(weights, "find", lambda name: pytest.fail(f"looked for {name}"))
     with pytest.raises(InputError, match=r"face-alignment: .*no face_al.*mediapipe: .*no mediap"):
         faces.detector("auto")
@@ -224,7 +224,7 @@ def test_heat_map_peaks_land_where_the_crop_came_from():
     center, scale = np.array([200.0, 150.0]), 0.8
     framed = utils.crop(image, center, scale)[..., 0].astype(np.float32)  # (256, 256)
     heat = framed.reshape(64, 4, 64, 4).mean(axis=(1, 3))
-    point = detectors._peaks(np.repeat(heat[None], 68, 0), center, scale)[0, 0]
+    point = fan.peaks(np.repeat(heat[None], 68, 0), center, scale)[0, 0]
     assert np.linalg.norm(point - (224, 144)) < 3  # a heat map's pixel is 2.5 pixels here
 
 

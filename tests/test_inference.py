@@ -8,7 +8,16 @@ import pytest
 import torch
 from test_masks import turned
 
-from hmdlib import InputError, __main__, inference, masks, networks, video
+from hmdlib import (
+    InputError,
+    __main__,
+    discriminators,
+    inference,
+    masks,
+    model_files,
+    networks,
+    video,
+)
 from hmdlib.ours import Ours
 
 
@@ -119,14 +128,14 @@ def test_side_by_side_shows_the_headset_beside_the_result(clip, tmp_path):
 def test_the_command_line_offers_the_same(clip, tmp_path, capsys):
     torch.manual_seed(0)
     model, out = tmp_path / "model.safetensors", tmp_path / "out.mp4"
-    networks.save_weights(model, networks.Deoccluder(64, width=4, latent=3))
+    model_files.save(model, networks.Deoccluder(64, width=4, latent=3))
     words = ["deocclude", str(model), str(clip), str(out)]
     assert __main__.main([*words, "--wear", "glasses", "--side-by-side"]) == 0
     assert "19 of 20 frames de-occluded" in capsys.readouterr().out
     assert video.probe(out).width == 384
     assert __main__.main([*words, "--box", "60", "20", "80"]) == 0
     assert "20 of 20 frames" in capsys.readouterr().out and video.probe(out).width == 192
-    networks.save_weights(tmp_path / "ours.safetensors", Ours(64, 8))
+    model_files.save(tmp_path / "ours.safetensors", Ours(64, 8))
     told = ["deocclude", str(tmp_path / "ours.safetensors"), str(clip), str(out)]
     assert __main__.main([*told, "--box", "60", "20", "80"]) == 2
     assert "must be told where the headset is" in capsys.readouterr().err
@@ -220,7 +229,7 @@ def test_what_cannot_work_is_refused(clip, tmp_path):
         with pytest.raises(InputError, match="a square in the picture of 192 x 144"):
             inference.deocclude_video(Negative(), clip, tmp_path / "out.mp4", box=box)
     judge = tmp_path / "discriminator.safetensors"
-    networks.save_weights(judge, networks.Discriminator(4, 64))
+    model_files.save(judge, discriminators.Discriminator(4, 64))
     with pytest.raises(InputError, match="is a discriminator; give model.safetensors"):
         inference.deocclude_video(judge, clip, tmp_path / "out.mp4")
     assert not list(tmp_path.glob("out*"))

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from hmdlib import InputError, networks
+from hmdlib import InputError, model_files
 from hmdlib.landmark_finder import LandmarkFinder
-from hmdlib.ours import Ours, start_from
+from hmdlib.model_files import start_ours_from
+from hmdlib.ours import Ours
 
 CHANNELS = (4, 6, 8)
 
@@ -100,13 +101,13 @@ def test_one_that_looks_once_may_begin_with_one_that_looks_twice_and_not_the_oth
     torch.manual_seed(1)
     twice, file = Ours(64, 8).eval(), tmp_path / "ours.safetensors"
     torch.nn.init.normal_(twice.texture.pictures, std=0.05)
-    networks.save_weights(file, twice)
+    model_files.save(file, twice)
     once = Ours(64, 8, looks_again=False).eval()
-    start_from(once, file)
+    start_ours_from(once, file)
     images, hidden = torch.rand(1, 3, 64, 64), torch.zeros(1, 1, 64, 64)
     hidden[..., 20:36, 10:50] = 1
     with torch.no_grad():  # the second look has learnt nothing yet
         assert torch.equal(once(images, hidden), twice(images, hidden))
-    networks.save_weights(file, once)
+    model_files.save(file, once)
     with pytest.raises(InputError, match=r"looks_again=False \(wanted True\)"):
-        start_from(Ours(64, 8), file)
+        start_ours_from(Ours(64, 8), file)

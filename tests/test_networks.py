@@ -1,4 +1,4 @@
-"""The networks: their sizes, their switches, [3]'s numbers, and what is written to disk."""
+"""The networks: their sizes, their switches, and the numbers of [3]."""
 
 import importlib.util
 import json
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from hmdlib import ROOT, InputError, losses, networks, video
-from hmdlib.checkpoint import read_facts, write_tensors
-from hmdlib.networks import Deoccluder, Discriminator, LatentDiscriminator, parameters_of
+from hmdlib import ROOT, InputError, losses, model_files, networks, video
+from hmdlib.discriminators import Discriminator, LatentDiscriminator
+from hmdlib.networks import Deoccluder, parameters_of
 from hmdlib.published import load_3fabrec, our_name
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -297,108 +297,10 @@ def wave():
     return torch.stack([0.5 + 0.4 * torch.sin(x / (4 + c) + y / 9) for c in range(3)])[None]
 
 
-# ---- disk -------------------------------------------------------------------------------------
-
-
-def test_weights_come_back_with_their_architecture(tmp_path):
-    model = small(activation="softmax")
-    model.bypass_attention = True
-    networks.save_weights(tmp_path / "m.safetensors", model, subject="x", images=5)
-    again = networks.load_weights(tmp_path / "m.safetensors", width=8)
-    images = torch.rand(1, 3, 64, 64)
-    assert torch.equal(again(images), model(images))
-    assert again.architecture == model.architecture and again.bypass_attention
-    assert read_facts(tmp_path / "m.safetensors")["subject"] == "x"
-    assert not list(tmp_path.glob("*.tmp"))
-
-
-def test_channels_last_weights_are_stored_by_their_logical_order(tmp_path):
-    model = small()
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    networks.save_weights(tmp_path / "m.safetensors", model.to(memory_format=torch.channels_last))
-    again = networks.load_weights(tmp_path / "m.safetensors").state_dict()
-    assert all(torch.equal(again[name], before[name]) for name in before)
-
-
-def test_another_architecture_is_refused_by_name(tmp_path):
-    networks.save_weights(tmp_path / "m.safetensors", small())
-    with pytest.raises(InputError, match=r"m\.safetensors.*width=8 \(wanted 16\)"):
-        networks.load_weights(tmp_path / "m.safetensors", width=16)
-    with pytest.raises(InputError, match="latent=9"):
-        networks.start_from(Deoccluder(64, width=8, latent=10), tmp_path / "m.safetensors")
-
-
-def test_missing_broken_and_foreign_files_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no such"):
-        networks.load_weights(tmp_path / "none.safetensors")
-    (tmp_path / "text.safetensors").write_text("not weights at all")
-    with pytest.raises(InputError, match="not a readable"):
-        networks.load_weights(tmp_path / "text.safetensors")
-    write_tensors(tmp_path / "other.safetensors", {"a": torch.zeros(1)}, {})
-    with pytest.raises(InputError, match="no model"):
-        networks.load_weights(tmp_path / "other.safetensors")
-    old = {"kind": "Deoccluder", "architecture": {"image_size": 64, "width": 8, "whiten": True}}
-    write_tensors(tmp_path / "old.safetensors", {"a": torch.zeros(1)}, old)
-    with pytest.raises(InputError, match="do not fit the Deoccluder of this version"):
-        networks.load_weights(tmp_path / "old.safetensors")
-
-
-def test_step_2_starts_from_step_1_with_its_own_attention(tmp_path):
-    step_1 = small()
-    step_1.bypass_attention = True
-    networks.save_weights(tmp_path / "step_1.safetensors", step_1)
-    torch.manual_seed(1)
-    step_2 = Deoccluder(64, 8, 9, attention_start="decoder").eval()
-    networks.start_from(step_2, tmp_path / "step_1.safetensors")
-    assert step_2.attention.maps[-1].weight.abs().max() == 0
-    images = torch.rand(1, 3, 64, 64)
-    step_2.bypass_attention = True
-    assert torch.equal(step_2(images), step_1(images))
-
-
-def test_an_attention_that_has_learnt_is_handed_on_through_step_1(tmp_path):
-    generic = small()
-    generic.attention_has_learnt = generic.bypass_attention = True
-    networks.save_weights(tmp_path / "generic.safetensors", generic)
-    networks.save_weights(tmp_path / "step_1.safetensors",
-                          networks.load_weights(tmp_path / "generic.safetensors"))  # fmt: skip
-    torch.manual_seed(1)
-    step_2 = Deoccluder(64, 8, 9).eval()
-    networks.start_from(step_2, tmp_path / "step_1.safetensors")
-    for name, tensor in generic.attention.state_dict().items():
-        assert torch.equal(step_2.attention.state_dict()[name], tensor)
-
-
-def test_an_attention_that_has_learnt_can_be_left_behind(tmp_path):
-    generic = small()
-    generic.attention_has_learnt = True
-    networks.save_weights(tmp_path / "generic.safetensors", generic)
-    torch.manual_seed(1)
-    model = Deoccluder(64, 8, 9)
-    new = {name: tensor.clone() for name, tensor in model.attention.state_dict().items()}
-    networks.start_from(model, tmp_path / "generic.safetensors", attention=False)
-    assert not model.attention_has_learnt
-    for name, tensor in new.items():
-        assert torch.equal(model.attention.state_dict()[name], tensor)
-
-
-def test_a_mask_channel_starts_with_no_say(tmp_path):
-    earlier = small()
-    earlier.attention_has_learnt = True
-    networks.save_weights(tmp_path / "m.safetensors", earlier)
-    model = small(mask_input=True)
-    networks.start_from(model, tmp_path / "m.safetensors")
-    images = torch.rand(1, 3, 64, 64)
-    torch.testing.assert_close(model(images, torch.ones(1, 1, 64, 64)), small()(images))
-
-
-# --- the shipped weights -------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("light", [(1, 1, 1), (0.5, 0.5, 0.5), (1, 0.5, 0.3), (0.6, 0.3, 0.2)])
 def test_shipped_weights_keep_their_range_in_dark_and_red_rooms(light):
     """Weights trained without fixed norms reached 300 to 1,100 in the three darker lights."""
-    model = networks.load_weights(ROOT / "results/reference/generic/model.safetensors")
+    model = model_files.load(ROOT / "results/reference/generic/model.safetensors")
     videos = sorted((ROOT / "data/videos/synthetic_7").glob("*.mp4"))
     frames = [next(iter(video.read(path)))[0][:, 280:1000] for path in videos]  # a square each
     pictures = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2) / 255

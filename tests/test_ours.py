@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from hmdlib import InputError, networks, training
+from hmdlib import InputError, model_files, networks, training
 from hmdlib.iteration import Players, train_step
-from hmdlib.ours import Block, Ours, start_from
+from hmdlib.model_files import start_ours_from
+from hmdlib.ours import Block, Ours
 
 
 @pytest.fixture
@@ -90,10 +91,10 @@ def test_weights_come_back_as_they_were_and_serve_as_a_start(pictures, tmp_path)
     torch.manual_seed(1)
     model, file = Ours(64, 8, keeps=False).eval(), tmp_path / "ours.safetensors"
     torch.nn.init.normal_(model.texture.pictures, std=0.05)
-    networks.save_weights(file, model)
-    again, later = networks.load_weights(file), Ours(64, 8).eval()
+    model_files.save(file, model)
+    again, later = model_files.load(file), Ours(64, 8).eval()
     assert isinstance(again, Ours) and again.architecture == model.architecture
-    start_from(later, file)
+    start_ours_from(later, file)
     with torch.no_grad():
         assert torch.equal(again(*pictures), model(*pictures))
         later.head.bias[12:16] = 100  # all drawn: what remains is the network that it started from
@@ -104,28 +105,28 @@ def test_one_without_texture_may_begin_with_the_rest_of_one_with_it(pictures, tm
     """Before a texture is learnt the two draw the same; the other way round is refused."""
     torch.manual_seed(1)
     model, file = Ours(64, 8).eval(), tmp_path / "ours.safetensors"
-    networks.save_weights(file, model)
+    model_files.save(file, model)
     plain = Ours(64, 8, texture=False).eval()
-    start_from(plain, file)
+    start_ours_from(plain, file)
     with torch.no_grad():
         torch.testing.assert_close(plain(*pictures), model(*pictures))
-    networks.save_weights(file, plain)
+    model_files.save(file, plain)
     with pytest.raises(InputError, match=r"texture=False \(wanted True\)"):
-        start_from(Ours(64, 8), file)
+        start_ours_from(Ours(64, 8), file)
 
 
 def test_a_start_of_another_kind_or_width_and_a_missing_mask_are_refused(pictures, tmp_path):
-    networks.save_weights(tmp_path / "ours.safetensors", Ours(64, 8))
-    networks.save_weights(tmp_path / "paper.safetensors", networks.Deoccluder(64, 8, 9))
+    model_files.save(tmp_path / "ours.safetensors", Ours(64, 8))
+    model_files.save(tmp_path / "paper.safetensors", networks.Deoccluder(64, 8, 9))
     with pytest.raises(InputError, match=r"width=8 \(wanted 16\)"):
-        start_from(Ours(64, 16), tmp_path / "ours.safetensors")
+        start_ours_from(Ours(64, 16), tmp_path / "ours.safetensors")
     with pytest.raises(InputError, match=r"every_scale=None \(wanted True\)"):
-        start_from(Ours(64, 8), tmp_path / "paper.safetensors")
+        start_ours_from(Ours(64, 8), tmp_path / "paper.safetensors")
     older = Ours(64, 8)
     older.draw = older.draw[1:]
-    networks.save_weights(tmp_path / "older.safetensors", older)
+    model_files.save(tmp_path / "older.safetensors", older)
     with pytest.raises(InputError, match="do not fit the Ours of this version; train again"):
-        networks.load_weights(tmp_path / "older.safetensors")
+        model_files.load(tmp_path / "older.safetensors")
     with pytest.raises(InputError, match="pass hidden="):
         Ours(64, 8)(pictures[0])
     with pytest.raises(InputError, match="choose one of"):

@@ -22,12 +22,13 @@ from hmdlib import (
     iteration,
     losses,
     masks,
-    networks,
+    model_files,
     progress,
     training,
 )
 from hmdlib.dataset import Batch, Samples, batches
-from hmdlib.networks import Deoccluder, Discriminator, LatentDiscriminator
+from hmdlib.discriminators import Discriminator, LatentDiscriminator
+from hmdlib.networks import Deoccluder
 from hmdlib.published import load_3fabrec
 from hmdlib.training import Stage, train
 
@@ -364,7 +365,7 @@ def test_the_average_is_what_is_saved(tmp_path):
     for name, value in model.state_dict().items():
         assert torch.equal(value, saved[name]) and torch.equal(value, kept[f"average/{name}"])
     assert not torch.equal(kept["model/decoder.head.weight"], kept["average/decoder.head.weight"])
-    assert isinstance(networks.load_weights(tmp_path / "discriminator.safetensors"), Discriminator)
+    assert isinstance(model_files.load(tmp_path / "discriminator.safetensors"), Discriminator)
 
 
 def test_the_best_of_the_last_stage_can_be_kept(tmp_path, monkeypatch):
