@@ -17,7 +17,8 @@ from hmdlib import device as choose_device
 from hmdlib.dataset import Batch
 from hmdlib.iteration import choose_precision, train_step, update_average
 from hmdlib.networks import Deoccluder
-from hmdlib.training import Stage, make_players
+from hmdlib.plans import Stage
+from hmdlib.training import make_players
 
 CASES = {
     "bypassed, rec (step 1)": ({"rec": 1}, False),

@@ -83,7 +83,7 @@ def check_value(name, value, values):
         study.require(ROOT / value, "name the weights' path from the repository's root")
     if name != "occluder" and not isinstance(value, list | dict):
         return
-    from hmdlib import face_collections, masks, training  # with torch, which takes seconds to load
+    from hmdlib import face_collections, masks, plans  # with torch, which takes seconds to load
     from hmdlib.peers import hole_training
 
     if name == "occluder":
@@ -93,14 +93,14 @@ def check_value(name, value, values):
             study.require(ROOT / file, "a path from the repository's root (see README)")
     elif name == "models":
         for row, losses in value.items():
-            training.stages([values["shared"] | {"losses": losses}], name=row)
+            plans.stages([values["shared"] | {"losses": losses}], name=row)
     elif name.endswith("stages"):
         usual = {key: values[key] for key in ("augment", "batch_size", "ema") if key in values}
-        training.stages(dicts(value), **usual)
+        plans.stages(dicts(value), **usual)
     elif name in ("shared", "practice", "personal"):  # one stage each, named in the notebook
-        training.stages([value], name=name)
+        plans.stages([value], name=name)
     elif name.endswith("_plan") and value:  # {}: no such lesson
-        training.from_dict(hole_training.Plan, value)
+        plans.from_dict(hole_training.Plan, value)
     elif name in ("collection", "collections", "strangers"):
         for one in dicts(value):
             face_collections.check_entry(one)
@@ -132,7 +132,7 @@ def check_change(parameter, one, values):
     """InputError where a switch of notebook 06, or a step of 06c, could not be turned."""
     import torch
 
-    from hmdlib import masks, networks, ours, training
+    from hmdlib import masks, networks, ours, plans
 
     told = f"{one.get('name')!r}: "
     changed = networks.Deoccluder if parameter == "switches" else ours.Ours
@@ -146,7 +146,7 @@ def check_change(parameter, one, values):
         masks.occluder(one["fill"])
     usual = values["shared" if parameter == "switches" else "personal"]
     losses = {"losses": one["losses"]} if "losses" in one else {}
-    training.stages([usual | losses | stage], name=one.get("name"))
+    plans.stages([usual | losses | stage], name=one.get("name"))
     with torch.device("meta"):  # as a notebook will build it, but without its numbers
         changed(image_size=values["image_size"], width=values["base_width"], **model)
 

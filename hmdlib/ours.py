@@ -30,7 +30,7 @@ class Block(nn.Module):
 
     Between the two there are half as many channels: with as many as outside, twice the arithmetic,
     it drew new faces hardly better (notebook 06c). No norms: a batch's own statistics let features
-    grow without end (see training.Stage), and a sum that begins as the identity learns without
+    grow without end (see plans.Stage), and a sum that begins as the identity learns without
     them.
     """
 

@@ -11,7 +11,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import hmdlib
-from hmdlib import InputError, metrics, perceptual
+from hmdlib import InputError, means, metrics, perceptual
 
 OUTPUTS = ("raw", "composite")
 
@@ -190,7 +190,7 @@ def test_the_table_has_a_row_per_output_and_region_and_averages_decibels(picture
     assert list(scores.columns) == ["image", "output", "region", *metrics.COLUMNS]
     assert len(scores) == 2 * 6
     pd.testing.assert_frame_equal(scores, metrics.evaluate(*pictures), rtol=1e-5)
-    table = metrics.summarise(scores).set_index(["output", "region"])
+    table = means.summarise(scores).set_index(["output", "region"])
     assert set(table.index) == {(o, r) for o in OUTPUTS for r in ("frame", "hidden", "ring")}
     expected = metrics.psnr(*pictures[:2]).mean().item()
     assert math.isclose(table.loc[("raw", "frame"), "psnr"], expected)
@@ -235,9 +235,9 @@ def test_pairing_tells_a_small_difference_that_two_means_cannot():
     table = {"image": np.tile(np.arange(240), 2), "output": "raw", "region": "frame",
              "method": np.repeat(["a", "b"], 240), "lpips": np.nan,
              "psnr": np.r_[hard + 0.1 + rng.normal(0, 0.1, 240), hard]}  # fmt: skip
-    mean, low, high = metrics.paired(pd.DataFrame(table), "a", "b")
+    mean, low, high = means.paired(pd.DataFrame(table), "a", "b")
     assert 0 < low < mean < high < 0.2 and math.isclose(mean, 0.1, abs_tol=0.03)
-    assert np.isnan(metrics.paired(pd.DataFrame(table), "a", "b", "lpips")).all()
+    assert np.isnan(means.paired(pd.DataFrame(table), "a", "b", "lpips")).all()
 
 
 def test_methods_scored_together_have_the_scores_that_each_has_alone(pictures, random_alexnet):
@@ -255,30 +255,30 @@ def test_methods_scored_together_have_the_scores_that_each_has_alone(pictures, r
 
 def test_interval_of_independent_values_is_the_textbook_s():
     values = np.random.default_rng(0).normal(20, 3, 3000)
-    low, high = metrics.interval(values)
+    low, high = means.interval(values)
     expected = 1.96 * 3 / np.sqrt(3000)
     assert math.isclose((high - low) / 2, expected, rel_tol=0.2)
     assert math.isclose((high + low) / 2, values.mean(), abs_tol=expected / 5)
-    assert metrics.interval(values) == (low, high)  # the same every time
+    assert means.interval(values) == (low, high)  # the same every time
 
 
 def test_interval_knows_that_a_repeated_frame_tells_nothing_new():
     once = np.random.default_rng(1).normal(20, 3, 40)
-    low, high = metrics.interval(once, block=1)
-    slow_low, slow_high = metrics.interval(once.repeat(15))  # each frame stands still for a block
+    low, high = means.interval(once, block=1)
+    slow_low, slow_high = means.interval(once.repeat(15))  # each frame stands still for a block
     assert math.isclose(slow_high - slow_low, high - low, rel_tol=0.01)
     apart = np.random.default_rng(2).permutation(once.repeat(15))
-    assert np.diff(metrics.interval(apart)) < 0.5 * (high - low)
+    assert np.diff(means.interval(apart)) < 0.5 * (high - low)
 
 
 def test_interval_needs_eight_values_and_leaves_the_missing_out():
     values = np.arange(8.0)
-    assert np.isnan(metrics.interval(values[:7])).all()
-    assert metrics.interval([*values, np.nan]) == metrics.interval(values)
+    assert np.isnan(means.interval(values[:7])).all()
+    assert means.interval([*values, np.nan]) == means.interval(values)
 
 
 def test_hidden_pixels_are_the_same_raw_or_composite(pictures):
-    table = metrics.summarise(metrics.evaluate(*pictures)).set_index(["output", "region"])
+    table = means.summarise(metrics.evaluate(*pictures)).set_index(["output", "region"])
     raw, pasted = table.loc[("raw", "hidden")], table.loc[("composite", "hidden")]
     assert raw["psnr"] == pasted["psnr"] and raw["gmsd"] == pasted["gmsd"]
 

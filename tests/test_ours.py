@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hmdlib import InputError, model_files, networks, training
+from hmdlib import InputError, model_files, networks, plans, training
 from hmdlib.iteration import Players, train_step
 from hmdlib.model_files import start_ours_from
 from hmdlib.ours import Block, Ours
@@ -140,7 +140,7 @@ def test_it_learns_by_the_loop_of_the_study(pictures):
     smooth = torch.nn.functional.avg_pool2d(images, 9, 1, 4)
     batch = training.dataset.Batch(smooth * (1 - hidden), smooth, hidden)
     players = Players(Ours(64, 8))
-    stage = training.Stage("mask", 80, {"rec": 1, "mask": 1}, mask_by_area=True, lr=5e-3)
+    stage = plans.Stage("mask", 80, {"rec": 1, "mask": 1}, mask_by_area=True, lr=5e-3)
     players.enter(stage)
     players.set_lr(5e-3)
     errors = [float(train_step(players, batch, stage, number)["mask"]) for number in range(40)]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hmdlib import InputError, losses, networks, training
+from hmdlib import InputError, losses, networks, plans, training
 from hmdlib.head_pose import AVERAGE_FACE
 from hmdlib.iteration import Players, train_step
 from hmdlib.ours import Ours
@@ -122,7 +122,7 @@ class TestInOurs:
     def test_landmarks_and_texture_are_learnt_by_the_loop_of_the_study(self, batch):
         torch.manual_seed(0)
         players = Players(Ours(64, 8))
-        stage = training.Stage("all", 80, {"rec": 1, "mask": 1, "landmarks": 2.5}, lr=5e-3)
+        stage = plans.Stage("all", 80, {"rec": 1, "mask": 1, "landmarks": 2.5}, lr=5e-3)
         players.enter(stage)
         players.set_lr(5e-3)
         off = [float(train_step(players, batch, stage, n)["landmarks"]) for n in range(40)]
@@ -130,22 +130,22 @@ class TestInOurs:
         assert players.model.texture.pictures.abs().max() > 0.01
 
     def test_to_teach_landmarks_to_a_model_without_is_refused_before_work(self, batch, tmp_path):
-        stage = training.Stage("all", 80, {"rec": 1, "landmarks": 1})
+        stage = plans.Stage("all", 80, {"rec": 1, "landmarks": 1})
         with pytest.raises(InputError, match="landmarks: this model finds none"):
             training.train(networks.Deoccluder(64, 8, 9), [stage], [0], tmp_path)
-        untaught = training.Stage("all", 80, {"rec": 1})
+        untaught = plans.Stage("all", 80, {"rec": 1})
         with pytest.raises(InputError, match="nothing teaches it to find them"):
             training.train(Ours(64, 8), [untaught], [0], tmp_path)
 
     @pytest.mark.parametrize("switch", [{"frozen": ("common",)}, {"code_adversary": True}])
     def test_what_only_the_paper_s_model_has_is_refused_before_work(self, switch, tmp_path):
-        stage = training.Stage("all", 80, {"rec": 1, "landmarks": 1}, **switch)
+        stage = plans.Stage("all", 80, {"rec": 1, "landmarks": 1}, **switch)
         with pytest.raises(InputError, match=f"{next(iter(switch))}: is of the paper's model"):
             training.train(Ours(64, 8), [stage], [0], tmp_path)
 
     def test_a_step_in_bfloat16_changes_the_texture(self, batch):
         players = Players(Ours(64, 8), precision="bfloat16")
-        stage = training.Stage("all", 80, {"rec": 1, "landmarks": 2.5})
+        stage = plans.Stage("all", 80, {"rec": 1, "landmarks": 2.5})
         players.enter(stage)
         players.set_lr(1e-3)
         assert all(torch.isfinite(v) for v in train_step(players, batch, stage, 0).values())

@@ -23,14 +23,16 @@ from hmdlib import (
     losses,
     masks,
     model_files,
+    plans,
     progress,
     training,
 )
 from hmdlib.dataset import Batch, Samples, batches
 from hmdlib.discriminators import Discriminator, LatentDiscriminator
 from hmdlib.networks import Deoccluder
+from hmdlib.plans import Stage
 from hmdlib.published import load_3fabrec
-from hmdlib.training import Stage, train
+from hmdlib.training import train
 
 
 class Pictures:
@@ -604,7 +606,7 @@ def test_a_stage_that_cannot_be_is_refused(arguments, word):
 
 def test_a_profile_s_stages_take_what_is_usual_where_they_say_nothing():
     said = [{"name": "a", "images": 8, "lr": 1}, {"name": "b", "images": 8, "ema": 0}]
-    assert training.stages(said, ema=0.9, lr_end=None, frozen=["common"]) == [
+    assert plans.stages(said, ema=0.9, lr_end=None, frozen=["common"]) == [
         Stage("a", 8, lr=1, ema=0.9, frozen=["common"]),
         Stage("b", 8, ema=0, frozen=["common"]),
     ]
@@ -623,10 +625,10 @@ def test_a_profile_s_stages_take_what_is_usual_where_they_say_nothing():
 )
 def test_a_profile_s_stage_with_a_misspelt_word_is_refused_in_one_line(said, words):
     with pytest.raises(InputError, match=words) as error:
-        training.stages([{"name": "s", "images": 10, **said}])
+        plans.stages([{"name": "s", "images": 10, **said}])
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="stage 's': images: is missing"):
-        training.stages([{"name": "s"}])
+        plans.stages([{"name": "s"}])
 
 
 def test_under_headsets_pictures_without_a_face_are_left_out(tmp_path):
