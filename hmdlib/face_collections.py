@@ -138,7 +138,7 @@ def make_collection(kind, source, folder, image_size=128, detector="auto", most=
     dropped = Counter()
     with store.Writer(folder, image_size, {**key, "name": source.name}) as crops:
         chosen = list(enumerate(pictures))[::step]
-        for index, picture in watched(chosen, source.name, len(chosen), "picture"):
+        for index, picture in watched(chosen, source.name, len(chosen), "pictures"):
             crop, landmarks, box, problem = _crop(picture, finder, image_size)
             if problem:
                 dropped[problem] += 1

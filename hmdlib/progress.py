@@ -44,7 +44,7 @@ class Progress:
             self.bar.close()
 
 
-def watched(items, name, total=None, unit="frame", every=30.0):
+def watched(items, name, total=None, units="frames", every=30.0):
     """The items one by one, and word of how many are through: a bar for those who watch.
 
     For a log it is a line after every so many seconds, so that short work says nothing. total: how
@@ -53,11 +53,11 @@ def watched(items, name, total=None, unit="frame", every=30.0):
     if interactive():
         from tqdm.auto import tqdm
 
-        yield from tqdm(items, name, total, unit=unit, leave=False)
+        yield from tqdm(items, name, total, unit=f" {units}", leave=False)
         return
     said = time.monotonic()
     for done, item in enumerate(items, 1):
         yield item
         if time.monotonic() - said >= every:
             said = time.monotonic()
-            print(f"{name}: {done} of {total or 'an unknown number of'} {unit}s", flush=True)
+            print(f"{name}: {done} of {total or 'an unknown number of'} {units}", flush=True)

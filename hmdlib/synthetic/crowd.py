@@ -95,7 +95,7 @@ def render_collection(folder, count, image_size=128, seed=0, workers=None):
         people.helpers(workers, chunk=4) as spread,
         store.Writer(folder, image_size, about) as crops,
     ):
-        drawn = watched(spread(_job, tasks), folder.name, len(tasks), "head")
+        drawn = watched(spread(_job, tasks), folder.name, len(tasks), "people")
         for _, images, points in drawn:  # in their order
             for image, landmarks in zip(images, points, strict=True):
                 crops.add(image, landmarks)
