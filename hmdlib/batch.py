@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -46,6 +47,8 @@ def execute(path, output, parameters, watch):
             f" memory ({memory})\n  Close other programs or lower image_size, then run it again."
         ) from None
     except KeyboardInterrupt:
+        # asyncio would tell of the broken-off cell at exit, a page long
+        logging.getLogger("asyncio").disabled = True
         raise Stopped(
             f"{path.stem} was interrupted in cell {watch.cell}; the same command goes on from there"
         ) from None
