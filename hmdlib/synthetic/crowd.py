@@ -90,7 +90,8 @@ def render_collection(folder, count, image_size=128, seed=0, workers=None):
         (start, first + n, min(EACH, count - start), image_size)
         for n, start in enumerate(range(0, count, EACH))
     ]
-    workers = 1 if len(tasks) < 4 else workers or os.cpu_count()
+    few = len(tasks) < 12  # starting processes would take longer
+    workers = 1 if few else workers or os.cpu_count()
     with (
         people.helpers(workers, chunk=4) as spread,
         store.Writer(folder, image_size, about) as crops,

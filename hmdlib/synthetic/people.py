@@ -283,7 +283,7 @@ def write_person(
     for path in paths:
         if path.is_file():
             refuse_another(path, seed, size, seconds, fps)
-    few = len(missing) * seconds * fps < 60  # starting processes would take longer
+    few = len(missing) * seconds * fps < 120  # starting processes would take longer
     with helpers(1 if few else workers or os.cpu_count()) as spread:
         for n, path in missing:
             if report is not None:
