@@ -95,7 +95,8 @@ def check_value(name, value, values):
         for row, losses in value.items():
             plans.stages([values["shared"] | {"losses": losses}], name=row)
     elif name.endswith("stages"):
-        usual = {key: values[key] for key in ("augment", "batch_size", "ema") if key in values}
+        known = ("augment", "batch_size", "ema", "longer")
+        usual = {key: values[key] for key in known if key in values}
         plans.stages(dicts(value), **usual)
     elif name in ("shared", "practice", "personal"):  # one stage each, named in the notebook
         plans.stages([value], name=name)

@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 
 from hmdlib import InputError
 from hmdlib.iteration import PARTS
@@ -92,9 +92,13 @@ class Stage:
         return self.lr + (end - self.lr) * step / self.steps
 
 
-def stages(entries, **usual):
-    """The Stages that a profile's dicts say, `usual` where one says nothing; else InputError."""
-    return [from_dict(Stage, {**usual, **entry}) for entry in entries]
+def stages(entries, longer=1.0, **usual):
+    """The Stages that a profile's dicts say, `usual` where one says nothing; else InputError.
+
+    longer: so many times the pictures that each of them says.
+    """
+    read = [from_dict(Stage, {**usual, **entry}) for entry in entries]
+    return [replace(stage, images=round(longer * stage.images)) for stage in read]
 
 
 WIDER = {float: int | float, float | None: int | float | None, tuple: list | tuple}

@@ -612,6 +612,13 @@ def test_a_profile_s_stages_take_what_is_usual_where_they_say_nothing():
     ]
 
 
+def test_stages_can_be_longer_each_in_the_same_measure():
+    said = [{"name": "a", "images": 600}, {"name": "b", "images": 15}]
+    assert [stage.images for stage in plans.stages(said, longer=2.5)] == [1500, 38]
+    with pytest.raises(InputError, match="stage 'a': wants images >= 1"):
+        plans.stages(said, longer=0)
+
+
 @pytest.mark.parametrize(
     "said, words",
     [

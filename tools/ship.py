@@ -1,6 +1,6 @@
 """Make the weights or the tables of a finished run the ones that the project ships.
 
-    ./run_all.sh generic --only 03        # then the same with generic_on, with generic_more
+    ./run_all.sh generic --only 03        # then with generic_on, generic_more, generic_fourth
     .venv/bin/python tools/ship.py generic generic
 
     ./run_all.sh ours                     # then the same with ours_more, ours_looks, ours_both
