@@ -95,8 +95,7 @@ def check_value(name, value, values):
         for row, losses in value.items():
             plans.stages([values["shared"] | {"losses": losses}], name=row)
     elif name.endswith("stages"):
-        known = ("augment", "batch_size", "ema", "longer")
-        usual = {key: values[key] for key in known if key in values}
+        usual = {key: values[key] for key in ("augment", "batch_size", "ema") if key in values}
         plans.stages(dicts(value), **usual)
     elif name in ("shared", "practice", "personal"):  # one stage each, named in the notebook
         plans.stages([value], name=name)
@@ -119,7 +118,8 @@ CHOICES = {
 }
 """Parameters of few values, which notebooks would find out to be wrong late."""
 
-LEAST = {"base_width": 8, "max_frames": 0, "frames": 0, "shown": 1, "batch_size": 2}
+LEAST = {"base_width": 8, "max_frames": 0, "frames": 0, "shown": 1, "batch_size": 2,
+         "longer": 0.1}  # fmt: skip
 """The smallest value of some numbers; frames and max_frames: 0 takes all."""
 
 CHANGES = {

@@ -226,6 +226,7 @@ def test_every_name_in_the_profiles_is_declared_by_the_notebooks(name):
         ("attention_start", "usul", "did you mean 'usual'"),
         ("image_size", 100, "100: choose from 128, 256, 64"),
         ("max_frames", -1, "-1: takes 0 or more"),
+        ("longer", 0, "0: takes 0.1 or more"),
         ("models", {"A": {"rek": 1}}, "stage 'A': losses: .*'rek'"),
         ("methods", {"mine": "mien.py"}, "mien.py: is not there; a path from the repository's"),
         ("generic_weights", "no.safetensors", "no.safetensors: is not there"),
