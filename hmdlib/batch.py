@@ -34,8 +34,9 @@ def execute(path, output, parameters, watch):
             language="python",
             cwd=ROOT,
             progress_bar=False,
-            autosave_cell_every=30,
-            request_save_on_cell_execute=False,  # a hundred times the whole file, else
+            # written once, at the end or at an error: else before and after every cell, in whole,
+            # which takes seconds
+            request_save_on_cell_execute=False,
             on_cell_start=watch.on_cell_start,
             stdout_file=watch,
         )
