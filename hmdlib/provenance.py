@@ -38,16 +38,24 @@ def code_of(sources, package=None):
     """
     package = Path(package or ROOT / "hmdlib")
     modules = {_module_name(path, package): path for path in package.rglob("*.py")}
-    waiting, reached = [name for text in sources for name in _imports(text, modules)], {}
+    waiting, reached = [name for text in sources for name in _imports(_parse(text))], {}
     while waiting:
         name = waiting.pop()
-        if name in reached or name.split(".")[-1] in NOT_THE_METHOD:
-            continue
-        tree = ast.parse(modules[name].read_text())
-        waiting += _imports(tree, modules, name, modules[name].name == "__init__.py")
-        reached[name] = ast.dump(_without_docstrings(tree))
+        known = name in modules and name.split(".")[-1] not in NOT_THE_METHOD
+        if known and name not in reached:
+            about = modules[name].stat()
+            reached[name], further = _module(name, modules[name], about.st_size, about.st_mtime_ns)
+            waiting += further
     files = [path for path in package.rglob("*") if path.is_file()]
     return digest(reached, hashes([f for f in files if f.suffix in DATA], package))
+
+
+@functools.cache
+def _module(name, path, size, changed):
+    """What a module says, as it was at that time, and what it imports: asked by every notebook."""
+    tree = ast.parse(path.read_text())
+    further = _imports(tree, name, path.name == "__init__.py")
+    return hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest(), further
 
 
 def _module_name(path, package):
@@ -55,13 +63,13 @@ def _module_name(path, package):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imports(code, modules, inside="", is_package=False):
-    """Names of the package's modules that a source or its tree imports, wherever in it.
+def _imports(tree, inside="", is_package=False):
+    """Names that a source imports, wherever in it, each with the packages that it lies in.
 
     inside: the module that the code is, to resolve `from . import x`.
     """
     found = set()
-    for node in ast.walk(_parse(code) if isinstance(code, str) else code):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -71,8 +79,7 @@ def _imports(code, modules, inside="", is_package=False):
                 base = ".".join(filter(None, [*parents[: -node.level], base]))
             found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
     # a.b.c runs a and a.b, too.
-    whole = {".".join(name.split(".")[:depth]) for name in found for depth in range(1, 9)}
-    return whole & set(modules)
+    return {".".join(name.split(".")[:depth]) for name in found for depth in range(1, 9)}
 
 
 def _parse(source):

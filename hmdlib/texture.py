@@ -71,7 +71,8 @@ class Texture(nn.Module):
         self.image_size = image_size
         self.pictures = nn.Parameter(torch.zeros(layers, 3, image_size // 2, 3 * image_size // 4))
         self.mix = nn.Linear(code_size, layers)
-        nn.init.normal_(self.mix.weight, std=0.05)
+        with torch.no_grad():
+            self.mix.weight.copy_(0.05 * torch.randn(self.mix.weight.shape))
         nn.init.constant_(self.mix.bias, 1 / layers)
         places = texture_places(torch.tensor(AVERAGE_FACE[HOLDS, :2], dtype=torch.float32))
         self.register_buffer("places", places, persistent=False)
