@@ -111,20 +111,23 @@ def show_grid(images, titles=None, labels=None, columns=None, scale=None):
     step = tall + gap + (above if each_titled else 0.0)
     whole = len(rows) * step + (0.0 if each_titled else above)
     figure = _canvas(left + across * (scale + gap), whole)
-    size = figure.get_size_inches()
+    # one page in inches from its upper left corner: axes for each picture take five times as long
+    page = figure.add_axes([0, 0, 1, 1])
+    page.set_axis_off()
+    words = {"fontsize": 9, "color": INK}
     for r, row in enumerate(rows):
         for c, picture in enumerate(row):
-            top = (r + 1) * step - gap + (0.0 if each_titled else above)
-            corner = np.array([left + c * (scale + gap), whole - top])
-            axes = figure.add_axes([*(corner / size), scale / size[0], tall / size[1]])
-            axes.imshow(picture)
-            axes.set_axis_off()
+            bottom = (r + 1) * step - gap + (0.0 if each_titled else above)
+            x, top = left + c * (scale + gap), bottom - tall
+            page.imshow(picture, extent=(x, x + scale, bottom, top))
             name = r * across + c if each_titled else (c if r == 0 else None)
             if titles is not None and name is not None and name < len(titles):
-                axes.set_title(titles[name], fontsize=9, color=INK, pad=4)
+                page.text(x + scale / 2, top - 4 / 72, titles[name], ha="center", **words)
             if labels and c == 0:
-                axes.text(-0.04, 0.5, labels[r], transform=axes.transAxes, ha="right",
-                          va="center", fontsize=9, color=INK)  # fmt: skip
+                page.text(
+                    x - 0.04 * scale, top + tall / 2, labels[r], ha="right", va="center", **words
+                )
+    page.set(xlim=(0, figure.get_figwidth()), ylim=(figure.get_figheight(), 0), aspect="auto")
     return figure
 
 

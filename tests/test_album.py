@@ -36,7 +36,7 @@ def test_figure_goes_from_input_over_time_to_truth(tmp_path, half):
     for images in (10, 20, 30, 40):
         album(SimpleNamespace(images=images, history=None), half)
     figure = album.figure(count=2, pictures=2, truth=torch.zeros(3, 3, 8, 8))
-    greys = [axes.images[0].get_array()[0, 0, 0] for axes in figure.axes]
+    (page,) = figure.axes
+    greys = [picture.get_array()[0, 0, 0] for picture in page.images]
     assert greys == [255, 128, 128, 0] * 2  # two rows: input, first, last, truth
-    titles = [axes.get_title() for axes in figure.axes[:4]]
-    assert titles == ["input", "10 images", "40 images", "truth"]
+    assert [text.get_text() for text in page.texts] == ["input", "10 images", "40 images", "truth"]

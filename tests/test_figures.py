@@ -14,8 +14,15 @@ from hmdlib import figures  # noqa: E402
 
 
 def shown(figure):
-    """The pictures of a figure in reading order."""
-    return [axes.images[0].get_array() for axes in figure.axes]
+    """The pictures of a grid in reading order."""
+    (page,) = figure.axes
+    return [picture.get_array() for picture in page.images]
+
+
+def words(figure):
+    """The names of a grid in reading order, each with its place (x, y) in inches from the top."""
+    (page,) = figure.axes
+    return {text.get_text(): text.get_position() for text in page.texts}
 
 
 def grey(*levels):
@@ -46,26 +53,39 @@ def test_a_grid_keeps_reading_order_and_names():
         grey(10, 20, 30, 40), titles=["a", "b"], labels=["x", "y"], columns=2
     )
     assert [int(picture[0, 0, 0]) for picture in shown(figure)] == [10, 20, 30, 40]
-    assert [axes.get_title() for axes in figure.axes] == ["a", "b", "", ""]
-    assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["x", "y"]
+    assert list(words(figure)) == ["a", "x", "b", "y"]
+    corners = [picture.get_extent() for picture in figure.axes[0].images]  # left, right, low, high
+    for name, (x, y) in words(figure).items():
+        if name in "ab":  # above the middle of its column
+            left, right, _, top = corners["ab".index(name)]
+            assert x == pytest.approx((left + right) / 2) and y < top
+        else:  # before the middle of its row
+            left, _, low, top = corners[2 * "xy".index(name)]
+            assert x < left and y == pytest.approx((low + top) / 2)
 
 
 def test_a_grid_with_a_name_for_every_picture_shows_every_name():
     figure = figures.show_grid(grey(1, 2, 3), titles=["a", "b", "c"], columns=2)
-    assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c"]
+    assert list(words(figure)) == ["a", "b", "c"]
+    assert words(figure)["a"][0] == words(figure)["c"][0]  # one column
+    first, _, third = (picture.get_extent() for picture in figure.axes[0].images)
+    assert first[2] < words(figure)["c"][1] < third[3]  # between the rows
 
 
 def test_pictures_of_a_grid_do_not_overlap():
     figure = figures.show_grid([grey(1, 2), grey(3, 4)], titles=["a", "b"], labels=["x", "y"])
-    boxes = [axes.get_position() for axes in figure.axes]
-    assert boxes[0].x1 < boxes[1].x0 and boxes[2].y1 < boxes[0].y0
-    assert min(box.x0 for box in boxes) > 0 and max(box.x1 for box in boxes) <= 1
+    corners = np.array([picture.get_extent() for picture in figure.axes[0].images])
+    (left, right, low, high), wide, tall = corners.T, *figure.get_size_inches()
+    assert right[0] < left[1] and low[0] < high[2]
+    assert min(left.min(), high.min()) > 0 and right.max() <= wide and low.max() <= tall
+    assert figure.axes[0].get_xlim() == (0, wide) and figure.axes[0].get_ylim() == (tall, 0)
+    np.testing.assert_allclose(right - left, low - high)  # square pictures stay square
 
 
 def test_a_strip_shows_first_and_last_frame_with_their_seconds():
     figure = figures.strip(grey(*range(100)), times=np.arange(100) / 10, count=4)
     assert [int(picture[0, 0, 0]) for picture in shown(figure)] == [0, 33, 66, 99]
-    assert figure.axes[-1].get_title() == "9.9 s"
+    assert list(words(figure))[-1] == "9.9 s"
 
 
 def test_a_comparison_has_a_column_a_method_and_a_row_a_frame():
