@@ -37,6 +37,9 @@ def execute(path, output, parameters, watch):
             # written once, at the end or at an error: else before and after every cell, in whole,
             # which takes seconds
             request_save_on_cell_execute=False,
+            # whatever a notebook keeps is on disk by its last cell, and torch takes a second or two
+            # to leave
+            shutdown_kernel="immediate",
             on_cell_start=watch.on_cell_start,
             stdout_file=watch,
         )

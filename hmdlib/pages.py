@@ -8,6 +8,11 @@ from pathlib import Path
 from hmdlib.report import escape
 
 
+def is_missing(notebook):
+    """True for an executed notebook that has no page yet."""
+    return notebook.exists() and not notebook.with_suffix(".html").exists()
+
+
 def render_page(notebook):
     """An executed notebook as an HTML page beside it, to read without Jupyter; returns the path."""
     import nbformat
@@ -22,7 +27,9 @@ def render_page(notebook):
     code = "<style>.jp-OutputArea .highlight pre {font-family: monospace}</style>"
     body = body.replace("</head>", f"{code}</head>", 1)
     path = Path(notebook).with_suffix(".html")
-    path.write_text(body)
+    partial = path.with_suffix(".partial.html")
+    partial.write_text(body)
+    partial.replace(path)  # whoever is interrupted leaves no half page
     return path
 
 

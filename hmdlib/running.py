@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from hmdlib import ROOT, InputError, checks, pages, provenance, report, study
@@ -65,27 +66,32 @@ def _run_all(books, chosen, record, results, videos, say):
     With --from or --only, what was finished before this run began is run again.
     """
     parameters, subject = record["parameters"], record["subject"]
-    ran = []
+    ran, drawn = [], []
     again, since = any(record["asked"].values()), record["started"]
     before = ""  # identity of all that the earlier notebooks did
-    for book in books:
-        place = results / subject / book.name
-        keys = keys_of(book, parameters[book.name], videos, before)
-        state = study.read_json(place / "state.json")
-        if book not in chosen:
-            say(f"  {book.name:<28} not asked for")
-        elif is_finished(place, state, keys) and not (again and state["finished"] < since):
-            say(f"  {book.name:<28} finished before and unchanged: skipped")
-        else:
-            prepare(place, state, keys)
-            try:
-                state = run_one(book, parameters[book.name], place, keys, record, say)
-                ran.append(book.name)
-            finally:
-                record["notebooks"][book.name] = summary(place)
-                write_record(record, results, videos)
-        before = provenance.digest(state.get("work"), state.get("reads"))
-        record["notebooks"][book.name] = summary(place)
+    with ThreadPoolExecutor(1) as beside:  # a page is drawn while the next notebook runs
+        for book in books:
+            place = results / subject / book.name
+            keys = keys_of(book, parameters[book.name], videos, before)
+            state = study.read_json(place / "state.json")
+            if book not in chosen:
+                say(f"  {book.name:<28} not asked for")
+            elif is_finished(place, state, keys) and not (again and state["finished"] < since):
+                say(f"  {book.name:<28} finished before and unchanged: skipped")
+            else:
+                prepare(place, state, keys)
+                try:
+                    state = run_one(book, parameters[book.name], place, keys, record, say)
+                    ran.append(book.name)
+                finally:
+                    record["notebooks"][book.name] = summary(place)
+                    write_record(record, results, videos)
+            if pages.is_missing(place / f"{book.name}.ipynb"):
+                drawn.append(beside.submit(pages.render_page, place / f"{book.name}.ipynb"))
+            before = provenance.digest(state.get("work"), state.get("reads"))
+            record["notebooks"][book.name] = summary(place)
+    for page in drawn:
+        page.result()  # raises what went wrong there
     return ran
 
 
@@ -228,7 +234,7 @@ def run_one(book, parameters, place, keys, origin, say):
     page["metadata"].get("papermill", {}).update(input_path=book.path.name, output_path="")
     study.write_json(place / f"{book.name}.ipynb", page)
     partial.unlink()
-    pages.render_page(place / f"{book.name}.ipynb")
+    (place / f"{book.name}.html").unlink(missing_ok=True)  # the page of an earlier text
     made = [path for path in place.rglob("*") if not path.name.startswith(("checkpoint", "state"))]
     state = {
         **keys,

@@ -281,6 +281,16 @@ def test_a_run_leaves_the_designed_layout_and_a_second_one_only_skips(small):
     assert "synthetic_1/05_two/05_two.html" in page
 
 
+def test_a_page_that_is_missing_is_drawn_anew_without_a_run(small):
+    """As after a kill between a notebook's end and its page, which is drawn beside the next one."""
+    small()
+    page = small.place("04_one") / "04_one.html"
+    drawn = page.read_text()
+    page.unlink()
+    assert [line.split()[-1] for line in small()] == ["skipped", "skipped"]
+    assert page.read_text() == drawn
+
+
 def test_a_changed_parameter_runs_its_notebook_and_the_later_ones(small):
     keys = {}
     for lr in (0.1, 0.2):
