@@ -178,15 +178,16 @@ def write_sound(path, samples, rate=24000):
 @lru_cache(maxsize=1)
 def prepared(seed, session, sessions, size, seconds, fps):
     """A session's Scene and Performance, kept while its frames are drawn."""
-    identity = person(seed)
+    identity = person(seed, size[1])
     look = looks.look(identity, session, sessions)
     times = np.arange(round(seconds * fps)) / fps
     return scene(identity, session, look, size), motion.perform(seed, session, times, look.shake)
 
 
 @lru_cache(maxsize=1)
-def person(seed):
-    return head.Identity.from_seed(seed, texture_size=1024)
+def person(seed, height):
+    """A person whose skin is painted as finely as a video of this height can show."""
+    return head.Identity.from_seed(seed, texture_size=1024 if height > 480 else 512)
 
 
 def draw(task):
@@ -287,7 +288,7 @@ def write_person(
     with helpers(1 if few else workers or os.cpu_count()) as spread:
         for n, path in missing:
             if report is not None:
-                chosen = looks.look(person(seed), n, sessions)
+                chosen = looks.look(person(seed, size[1]), n, sessions)
                 place = f"{chosen.outfit}, {chosen.background}, {chosen.light} light"
                 report(f"session {n} of {sessions}: {place}")
             write_session(path, (seed, n, sessions, tuple(size), seconds, fps), spread)
