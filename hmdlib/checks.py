@@ -119,7 +119,7 @@ CHOICES = {
 """Parameters of few values, which notebooks would find out to be wrong late."""
 
 LEAST = {"base_width": 8, "max_frames": 0, "frames": 0, "shown": 1, "batch_size": 2,
-         "longer": 0.1}  # fmt: skip
+         "longer": 0.1, "timed": 0.0, "recognised": 2}  # fmt: skip
 """The smallest value of some numbers; frames and max_frames: 0 takes all."""
 
 CHANGES = {
