@@ -10,7 +10,7 @@ Makes the environment (first call only), runs the notebooks in order with the pa
 profiles/PROFILE.yml, and writes results/PROFILE/index.html. A finished notebook whose parameters,
 code and inputs have not changed is not run again: after an interruption, give the same command.
 
-  PROFILE          smoke (7 minutes), laptop (the default; 30 minutes on two cores, less with
+  PROFILE          smoke (5 minutes), laptop (the default; 26 minutes on two cores, less with
                    bfloat16),
                    full (every experiment; 80 minutes on two cores with bfloat16),
                    gpu (256 x 256, for one GPU; not measured), paper (the published schedule; days),
