@@ -71,7 +71,7 @@ class Texture(nn.Module):
         self.image_size = image_size
         self.pictures = nn.Parameter(torch.zeros(layers, 3, image_size // 2, 3 * image_size // 4))
         self.mix = nn.Linear(code_size, layers)
-        with torch.no_grad():
+        with torch.no_grad():  # init.normal_ takes seconds on a meta device (hmdlib.checks)
             self.mix.weight.copy_(0.05 * torch.randn(self.mix.weight.shape))
         nn.init.constant_(self.mix.bias, 1 / layers)
         places = texture_places(torch.tensor(AVERAGE_FACE[HOLDS, :2], dtype=torch.float32))
