@@ -24,7 +24,8 @@ from hmdlib.training_state import Run
 
 def train(model, stages, samples, folder, occluder=None, validation=None, seed=0, device="auto",
           precision="auto", log_every=None, sample_every=None, keep="last", scores=6,
-          checkpoint_every=200, on_sample=None, progress="auto", strangers=None):  # fmt: skip
+          checkpoint_every=200, on_sample=None, progress="auto", strangers=None,
+          discriminator=None):  # fmt: skip
     """Train a Deoccluder through the stages, going on from its checkpoint if there is one.
 
     samples, validation: dataset.Samples; strangers: those of other people, for stages that mix them
@@ -33,7 +34,8 @@ def train(model, stages, samples, folder, occluder=None, validation=None, seed=0
     on_sample: called as on_sample(position, model) every `sample_every` steps, None: with each
     score. The model is the average where one is kept, in eval mode; position.history has curves.
     keep: "last", or "best" by held-back PSNR of the hidden region, within the last stage.
-    checkpoint_every: steps. progress: see progress.Progress.
+    checkpoint_every: steps. progress: see progress.Progress. discriminator: weights file of one
+    that has practised, for stages with "adv"; None begins with a new one.
 
     Returns the History; `model` then holds what model.safetensors holds, in eval mode. On a CPU a
     run that was killed and resumed ends with the same bits. Raises InputError when the checkpoint
@@ -48,7 +50,7 @@ def train(model, stages, samples, folder, occluder=None, validation=None, seed=0
     Path(folder).mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        players = make_players(model, stages, device, precision)
+        players = make_players(model, stages, device, precision, discriminator)
         run = Run(players, stages, samples, folder, seed, strangers, occluder)
         held_back = validation and HeldBack(validation, occluder, seed, device)
         run.restore()
@@ -141,15 +143,19 @@ def _check(model, stages, samples, validation, keep):
         raise InputError("keep='best': judged by held-back pictures; pass validation=")
 
 
-def make_players(model, stages, device, precision):
+def make_players(model, stages, device, precision, practised=None):
     """The networks on their device, laid out for it, with the adversaries that the stages need.
 
-    The discriminator is new, and half as wide as the model.
+    The discriminator is half as wide as the model, and new unless the weights file of a `practised`
+    one is given; InputError where that one is of another size or width.
     """
-    size, width = model.architecture["image_size"], model.architecture["width"]
+    size, width = model.architecture["image_size"], max(model.architecture["width"] // 2, 1)
     discriminator = latent = None
     if any("adv" in stage.losses for stage in stages):
-        discriminator = Discriminator(max(width // 2, 1), size)
+        discriminator = Discriminator(width, size)
+        if practised:
+            begun = model_files.load(practised, image_size=size, width=width)
+            discriminator.load_state_dict(begun.state_dict())
     if any(stage.code_adversary for stage in stages):
         latent = LatentDiscriminator(model.architecture["latent"])
     precision = choose_precision(precision, device)

@@ -8,7 +8,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from hmdlib import ROOT, checkpoint, running, study
+from hmdlib import ROOT, checkpoint, model_files, running, study
 
 BOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]*_*.ipynb"))
 TRAINED = ["03_generic_pretraining", "04_personal_finetuning", "05_deocclusion_training/paper",
@@ -73,7 +73,15 @@ def test_generic_training_goes_on_from_weights(smoke):
     assert checkpoint.read_facts(after / "model.safetensors")["source"] == "trained here"
     ways = [pd.read_csv(path / "headset/history.csv")["rec"] for path in (before, after)]
     assert ways[1].iloc[0] < ways[0].iloc[0]  # it need not begin where the first began
-    assert study.read_json(after / "metrics.json")["reads"] == [str(before / "model.safetensors")]
+    files = [str(before / f"{name}.safetensors") for name in ("model", "discriminator")]
+    assert study.read_json(after / "metrics.json")["reads"] == files
+
+
+@pytest.mark.parametrize("name", ["05_deocclusion_training", "06_loss_ablation"])
+def test_step_2_begins_with_the_discriminator_of_the_practice(smoke, name):
+    practised = model_files.load(smoke / "03_generic_pretraining/discriminator.safetensors")
+    assert practised.architecture == {"width": 8, "image_size": 64}
+    assert "a practised discriminator" in (smoke / name / f"{name}.ipynb").read_text()
 
 
 def test_table_1_has_each_method_output_and_region_once(smoke):

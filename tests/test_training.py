@@ -370,6 +370,27 @@ def test_the_average_is_what_is_saved(tmp_path):
     assert isinstance(model_files.load(tmp_path / "discriminator.safetensors"), Discriminator)
 
 
+def test_a_practised_discriminator_goes_on_from_what_it_knows(tmp_path):
+    once = [Stage("all", 4, EVERYTHING, lr=1e-9, batch_size=4, window=11)]
+    run(tmp_path / "practice")
+    practised = tmp_path / "practice/discriminator.safetensors"
+    run(tmp_path / "on", once, discriminator=practised)
+    run(tmp_path / "new", once)
+    known, on, new = (
+        tensors(tmp_path / folder / "discriminator.safetensors")["judge.weight"]
+        for folder in ("practice", "on", "new")
+    )
+    torch.testing.assert_close(on, known)
+    assert not torch.allclose(new, known)
+
+
+def test_a_discriminator_of_another_width_is_refused_before_the_training(tmp_path):
+    model_files.save(tmp_path / "wide.safetensors", Discriminator(8, 64))
+    with pytest.raises(InputError, match=r"wide\.safetensors: another architecture, width=8"):
+        run(tmp_path / "on", discriminator=tmp_path / "wide.safetensors")
+    assert not (tmp_path / "on/history.csv").exists()
+
+
 def test_the_best_of_the_last_stage_can_be_kept(tmp_path, monkeypatch):
     """Scores 9 9 ... in the first stage do not count against the second's 1, 5, 2."""
     scores = iter([9.0, 9.0, 9.0, 1.0, 5.0, 2.0])

@@ -1,6 +1,6 @@
 """Make the weights or the tables of a finished run the ones that the project ships.
 
-    ./run_all.sh generic --only 03        # then with generic_on, generic_more, generic_fourth
+    ./run_all.sh generic --only 03        # then generic_on, ... generic_fifth
     .venv/bin/python tools/ship.py generic generic
 
     ./run_all.sh ours                     # then the same with ours_more, ours_looks, ours_both
@@ -92,11 +92,14 @@ def follow(record, notebook, shipped):
 
 
 def ship_generic(profile):
-    """The autoencoder and the attention (notebook 03), after one part of their training."""
+    """Autoencoder, attention and discriminator (notebook 03), after one part of their training."""
     record, trained = record_of(profile, "03_generic_pretraining")
     shipped = REFERENCE / "generic"
     follow(record, "03_generic_pretraining", shipped)
     record["weights"] = ship(trained / "model.safetensors", "generic/model.safetensors")
+    if (trained / "discriminator.safetensors").exists():
+        judge = ship(trained / "discriminator.safetensors", "generic/discriminator.safetensors")
+        record["discriminator"] = judge
     for curves, stage in (("history.csv", "rec"), ("headset/history.csv", "headset")):
         if (trained / curves).exists():
             shutil.copy(trained / curves, shipped / f"history_{profile}_{stage}.csv")
