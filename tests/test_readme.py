@@ -37,7 +37,7 @@ def test_table_1_is_the_recorded_one(label, method):
 
 def test_what_ours_gains_is_the_recorded_gain():
     verdicts = pd.read_csv(ROOT / "results/reference/laptop/07_verdicts.csv").set_index("claim")
-    number = r"([\d.]+)"
+    number = r"(-?[\d.]+)"
     for claim, digits, said in (
         ("ours beats the paper's model under the headset", 2, rf"\*\*{number} dB\*\*"),
         ("ours beats it there in SSIM", 3, rf"SSIM \+{number}"),
