@@ -47,6 +47,15 @@ def load(path, **expected):
     return model.eval()
 
 
+def adversary_of(*weights):
+    """The discriminator that practised with the first of these weights files that has one.
+
+    training.train writes it beside them, as discriminator.safetensors. None where none has one.
+    """
+    beside = (path.with_name("discriminator.safetensors") for path in weights)
+    return next((path for path in beside if path.is_file()), None)
+
+
 def start_from(model, path, attention=True):
     """Begin a new Deoccluder where an earlier step ended: 1b from 1a, 2 from 1b (Sec. III-C).
 

@@ -180,8 +180,10 @@ def _finish(run, keep):
              "seconds": round(run.position.seconds, 1), "kept": keep,
              "best_score": run.best_score}  # fmt: skip
     model_files.save(run.path.with_name("model.safetensors"), model, **facts)
+    beside = run.path.with_name("discriminator.safetensors")
+    beside.unlink(missing_ok=True)  # an older training's is not of these weights
     if discriminator is not None:
-        model_files.save(run.path.with_name("discriminator.safetensors"), discriminator, **facts)
+        model_files.save(beside, discriminator, **facts)
     return run.history
 
 

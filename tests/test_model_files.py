@@ -102,3 +102,13 @@ def test_a_mask_channel_starts_with_no_say(tmp_path):
 
 
 # --- the shipped weights -------------------------------------------------------------------------
+
+
+def test_the_discriminator_is_looked_for_beside_the_weights(tmp_path):
+    alone, judged, other = (tmp_path / name / "model.safetensors" for name in "abc")
+    for path in (judged, other):
+        path.parent.mkdir()
+        path.with_name("discriminator.safetensors").touch()
+    assert model_files.adversary_of(alone) is None
+    assert model_files.adversary_of(alone, judged, other).parent == judged.parent
+    assert model_files.adversary_of() is None

@@ -77,8 +77,8 @@ def test_generic_training_goes_on_from_weights(smoke):
     assert study.read_json(after / "metrics.json")["reads"] == files
 
 
-@pytest.mark.parametrize("name", ["05_deocclusion_training", "06_loss_ablation"])
-def test_step_2_begins_with_the_discriminator_of_the_practice(smoke, name):
+@pytest.mark.parametrize("name", ["05_deocclusion_training", "06_loss_ablation", "06c_ours"])
+def test_training_begins_with_the_discriminator_of_the_practice(smoke, name):
     practised = model_files.load(smoke / "03_generic_pretraining/discriminator.safetensors")
     assert practised.architecture == {"width": 8, "image_size": 64}
     said = [out.get("text", "") for cell in cells(smoke / name / f"{name}.ipynb", "code")

@@ -3,7 +3,7 @@
     ./run_all.sh generic --only 03        # then generic_on, ... generic_fifth
     .venv/bin/python tools/ship.py generic generic
 
-    ./run_all.sh ours                     # then the same with ours_more, ours_looks, ours_both
+    ./run_all.sh ours                     # then ours_more, ours_looks, ours_both, ours_adv
     .venv/bin/python tools/ship.py ours ours
 
     ./run_all.sh peers --only 01 && ./run_all.sh peers --only 06b
@@ -26,7 +26,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from hmdlib import ROOT, InputError, study
+from hmdlib import ROOT, InputError, model_files, study
 from hmdlib.checkpoint import read_tensors, write_tensors
 from hmdlib.weights import sha256_of
 
@@ -81,6 +81,13 @@ def ship(weights, target):
     return "float16; sha256 " + sha256_of(path.read_bytes())
 
 
+def ship_judged(trained, target):
+    """Ship a folder's weights, and the discriminator beside them; returns what run.json says."""
+    files = {"weights": trained / "model.safetensors"}
+    files["discriminator"] = model_files.adversary_of(files["weights"])
+    return {what: ship(file, f"{target}/{file.name}") for what, file in files.items() if file}
+
+
 def follow(record, notebook, shipped):
     """Keep the shipped part's record in that of the part that went on from it."""
     before = study.read_json(shipped / "run.json")
@@ -96,10 +103,7 @@ def ship_generic(profile):
     record, trained = record_of(profile, "03_generic_pretraining")
     shipped = REFERENCE / "generic"
     follow(record, "03_generic_pretraining", shipped)
-    record["weights"] = ship(trained / "model.safetensors", "generic/model.safetensors")
-    if (trained / "discriminator.safetensors").exists():
-        judge = ship(trained / "discriminator.safetensors", "generic/discriminator.safetensors")
-        record["discriminator"] = judge
+    record |= ship_judged(trained, "generic")
     for curves, stage in (("history.csv", "rec"), ("headset/history.csv", "headset")):
         if (trained / curves).exists():
             shutil.copy(trained / curves, shipped / f"history_{profile}_{stage}.csv")
@@ -111,7 +115,7 @@ def ship_ours(profile):
     record, trained = record_of(profile, "06c_ours")
     shipped = REFERENCE / "ours"
     follow(record, "06c_ours", shipped)
-    record["weights"] = ship(trained / "generic/model.safetensors", "ours/model.safetensors")
+    record |= ship_judged(trained / "generic", "ours")
     shutil.copy(trained / "generic/history.csv", shipped / f"history_{profile}.csv")
     study.write_json(shipped / "run.json", record)
 
