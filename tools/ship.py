@@ -1,6 +1,6 @@
 """Make the weights or the tables of a finished run the ones that the project ships.
 
-    ./run_all.sh generic --only 03        # then generic_on, ... generic_fifth
+    ./run_all.sh generic --only 03        # then generic_on, ... generic_sixth
     .venv/bin/python tools/ship.py generic generic
 
     ./run_all.sh ours                     # then ours_more, ours_looks, ours_both, ours_adv
