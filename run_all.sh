@@ -12,7 +12,7 @@ code and inputs have not changed is not run again: after an interruption, give t
 
   PROFILE          smoke (5 minutes), laptop (the default; 26 minutes on two cores, less with
                    bfloat16),
-                   full (every experiment; some two hours on two cores),
+                   full (every experiment; an hour and a half on two cores),
                    gpu (256 x 256, for one GPU; not measured), paper (the published schedule; days),
                    or the path of a profile of your own
   -p NAME VALUE    set a parameter in every notebook that has it, for example -p subject anna

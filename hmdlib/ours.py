@@ -25,6 +25,29 @@ SCALES = {64: 3, 128: 4, 256: 5}
 """Image size -> how many scales: from half of its side down to 8 places."""
 
 
+class Place(nn.Conv2d):
+    """A 1x1 convolution, worked out as what it is: one matrix times each place's channels.
+
+    With a picture or a few, on two cores, torch's convolution takes up to thirteen times as long
+    for it (benchmarks/speed_of_ours.py).
+    """
+
+    def __init__(self, channels, wanted):
+        super().__init__(channels, wanted, 1)
+
+    def forward(self, features):
+        matrix = self.weight.flatten(1).expand(len(features), -1, -1)
+        drawn = torch.baddbmm(self.bias[:, None], matrix, features.flatten(2))
+        return drawn.unflatten(2, features.shape[2:])
+
+
+def finer(features):
+    """(N, 4 c, h, w) -> (N, c, 2 h, 2 w), as F.pixel_shuffle, which is slower on a CPU."""
+    count, channels, height, width = features.shape
+    quarters = features.unflatten(1, (channels // 4, 2, 2)).permute(0, 1, 4, 2, 5, 3)
+    return quarters.reshape(count, channels // 4, 2 * height, 2 * width)
+
+
 class Block(nn.Module):
     """The features, and what two 3x3 convolutions add to them: nothing at first.
 
@@ -83,8 +106,8 @@ class Ours(nn.Module):
         self.look = nn.ModuleList(Block(each) for each in c[1:])
         self.again = Block(c[-1])  # two at the coarsest, where a step reaches across the hole
         self.whole = nn.Linear(c[-1], c[-1])
-        self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
-        self.meet = nn.ModuleList(nn.Conv2d(each, each, 1) for each in c[:-1] if every_scale)
+        self.up = nn.ModuleList(Place(coarse, 4 * fine) for fine, coarse in steps)
+        self.meet = nn.ModuleList(Place(each, each) for each in c[:-1] if every_scale)
         self.draw = nn.ModuleList(Block(each) for each in c[:-1])
         self.head = nn.Conv2d(c[0], 28 if texture else 16, 3, 1, 1)  # drawn, edge, light on it
         with torch.no_grad():
@@ -119,12 +142,12 @@ class Ours(nn.Module):
         for n in reversed(range(len(self.up))):
             # four values a place, not one four times: under the headset no finer map tells the
             # four quarters of a place apart
-            features = F.pixel_shuffle(self.up[n](features), 2)
+            features = finer(self.up[n](features))
             if self.architecture["every_scale"]:
                 features = features + self.meet[n](scales[n])
             features = self.draw[n](torch.relu(features))
         with float32_region(features):
-            planes = F.pixel_shuffle(self.head(features.float()), 2)  # (N, 4 or 7, S, S)
+            planes = finer(self.head(features.float()))  # (N, 4 or 7, S, S)
             drawn, edge = planes[:, :3], planes[:, 3:4]
             if self.wants_landmarks:
                 where = found[-1] if landmarks is None else landmarks

@@ -18,6 +18,9 @@ BOX = ((-0.86, -0.56), (0.86, 0.52))
 """What the texture shows of the average face, seen from the front: left, top; right, bottom, in
 distances between the outer eye corners (head_pose). From the forehead to under the nose."""
 
+EVERY = 8
+"""How many pixels lie between the points that the plate is asked: between them lines will do."""
+
 
 def texture_places(points):
     """Points (..., 2) of the average face's frame -> the texture's own coordinates in [-1, 1]."""
@@ -41,9 +44,9 @@ def thin_plate(sources, places, at, stiffness=0.02):
 
     def terms(queries):
         """(N, Q, P + 3): what the plate is made of, at the queries (N, Q, 2)."""
-        squares = (queries[:, :, None] - sources[:, None]).square().sum(dim=3)
-        ones = torch.ones_like(queries[..., :1])
-        return torch.cat([_bend(squares), ones, queries], dim=2)
+        right, down = (queries[:, :, None, i] - sources[:, None, :, i] for i in range(2))
+        bends = _bend(right.square() + down.square())  # a sum over an axis of two is slow
+        return torch.cat([bends, torch.ones_like(queries[..., :1]), queries], dim=2)
 
     upper = terms(sources)  # (N, P, P + 3)
     give = torch.eye(points, points + 3, device=sources.device)
@@ -76,6 +79,10 @@ class Texture(nn.Module):
         nn.init.constant_(self.mix.bias, 1 / layers)
         places = texture_places(torch.tensor(AVERAGE_FACE[HOLDS, :2], dtype=torch.float32))
         self.register_buffer("places", places, persistent=False)
+        self.register_buffer("holds", torch.tensor(HOLDS), persistent=False)
+        middles = (torch.arange(image_size // EVERY) + 0.5) * (2 * EVERY / image_size) - 1
+        asked = torch.cartesian_prod(middles, middles).flip(1)  # row by row, each (right, down)
+        self.register_buffer("asked", asked, persistent=False)
         # towards its border: no edge; and little of pixels that are hardly ever asked for, since
         # Adam moves their colours as far as all others'
         down, across = (
@@ -91,12 +98,10 @@ class Texture(nn.Module):
 
     def grid(self, landmarks):
         """Where in the texture each pixel looks: (N, S, S, 2), inside it in [-1, 1]."""
-        size, every = self.image_size, 8  # the plate is smooth: between its points lines will do
-        middles = (torch.arange(size // every, device=landmarks.device) + 0.5) * (2 * every / size)
-        down, right = torch.meshgrid(middles - 1, middles - 1, indexing="ij")
-        at = torch.stack([right, down], dim=2).flatten(0, 1)
-        sources = landmarks[:, HOLDS] / (size / 2) - 1
-        coarse = thin_plate(sources, self.places, at).transpose(1, 2).unflatten(2, down.shape)
+        size = self.image_size
+        sources = landmarks[:, self.holds] / (size / 2) - 1
+        coarse = thin_plate(sources, self.places, self.asked).transpose(1, 2)
+        coarse = coarse.unflatten(2, (size // EVERY, size // EVERY))
         fine = F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
         return fine.permute(0, 2, 3, 1)
 

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from hmdlib import InputError, model_files, networks, plans, training
 from hmdlib.iteration import Players, train_step
 from hmdlib.model_files import start_ours_from
-from hmdlib.ours import Block, Ours
+from hmdlib.ours import Block, Ours, Place, finer
 
 
 @pytest.fixture
@@ -145,3 +146,10 @@ def test_it_learns_by_the_loop_of_the_study(pictures):
     players.set_lr(5e-3)
     errors = [float(train_step(players, batch, stage, number)["mask"]) for number in range(40)]
     assert errors[-1] < 0.5 * errors[0]
+
+
+def test_the_faster_forms_draw_what_torch_s_own_draw():
+    features = torch.rand(3, 12, 5, 7, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(finer(features), F.pixel_shuffle(features, 2))
+    place = Place(12, 8)
+    torch.testing.assert_close(place(features), F.conv2d(features, place.weight, place.bias))
