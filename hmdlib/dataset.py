@@ -110,8 +110,8 @@ def split(sessions, unseen, held_back=0.1):
     """Divide by session, never by frame: neighbouring frames are almost copies (decision 22).
 
     unseen: the name, or list of names, of the sessions kept for the test: another appearance of the
-    person. held_back: the last part of each training session, to watch the training. Returns a Split.
-    Raises InputError when there is one session only, none of a given name, or when one of the parts
+    person. held_back: the last part of each training session, to watch the training. Returns a
+    Split. Raises InputError when there is one session only, none of a given name, or when one of the parts
     would be empty.
     """
     unseen = check_split([session.name for session in sessions], unseen)
