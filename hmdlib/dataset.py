@@ -111,8 +111,8 @@ def split(sessions, unseen, held_back=0.1):
 
     unseen: the name, or list of names, of the sessions kept for the test: another appearance of the
     person. held_back: the last part of each training session, to watch the training. Returns a
-    Split. Raises InputError when there is one session only, none of a given name, or when one of the parts
-    would be empty.
+    Split. Raises InputError when there is one session only, none of a given name, or when one of
+    the parts would be empty.
     """
     unseen = check_split([session.name for session in sessions], unseen)
     parts = {"train": [], "held_back": [], "unseen": []}
