@@ -1,7 +1,7 @@
 """What PSNR does not ask: are the eyes open, where do they look, is the face in place, is it still?
 
 The first three are read from a picture by MediaPipe's landmarker (478 points, the irises among
-them), from the output and from the truth alike, so that its own errors fall on both. The last two
+them), from the output, and from the true frames to see how far it misreads those. The last two
 compare neighbouring frames of a video. Under a headset no camera sees lids and pupils: a method
 that agrees with the truth there has guessed, and these numbers say how well.
 """
