@@ -8,7 +8,8 @@ import shutil
 import pandas as pd
 import pytest
 
-from hmdlib import ROOT, checkpoint, model_files, running, study
+from hmdlib import ROOT, InputError, checkpoint, model_files, running, study
+from hmdlib.peers import painters
 
 BOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]*_*.ipynb"))
 TRAINED = ["03_generic_pretraining", "04_personal_finetuning", "05_deocclusion_training/paper",
@@ -84,6 +85,25 @@ def test_training_begins_with_the_discriminator_of_the_practice(smoke, name):
     said = [out.get("text", "") for cell in cells(smoke / name / f"{name}.ipynb", "code")
             for out in cell["outputs"]]  # fmt: skip
     assert any("a practised discriminator" in "".join(text) for text in said)
+
+
+def test_peers_go_on_from_weights_and_are_refused_where_these_do_not_fit(smoke):
+    """As profile peers_on does: each lesson begins with what the part before left."""
+    place = smoke.parents[2]
+    before = smoke / "06b_peers"
+    overrides = [(name, str(place / name)) for name in ("data", "videos")]
+    overrides += [("results", str(place / "peers_on")), ("generic_weights", str(before)),
+                  ("personal_plan", "{}")]  # fmt: skip
+    running.run("smoke", overrides, only="06b", say=print)
+    after = place / "peers_on/smoke" / smoke.name / "06b_peers"
+    for kind in ("lafin", "gated"):
+        peer = painters.load(before / f"{kind}_generic/model.safetensors")
+        begun = checkpoint.read_facts(after / f"{kind}_generic/checkpoint.safetensors")["identity"]
+        for name in ("generator", "discriminator"):
+            assert begun[f"start of {name}"] == checkpoint.fingerprint(peer.modules[name])
+    overrides[-2] = ("generic_weights", str(ROOT / "results/reference/peers"))  # for 128 pixels
+    with pytest.raises(InputError, match="lafin.safetensors is for pictures of 128 pixels"):
+        running.run("smoke", overrides, only="06b", say=print)
 
 
 def test_table_1_has_each_method_output_and_region_once(smoke):

@@ -6,16 +6,15 @@
     ./run_all.sh ours                     # then ours_more, ours_looks, ours_both, ours_adv
     .venv/bin/python tools/ship.py ours ours
 
-    ./run_all.sh peers --only 01 && ./run_all.sh peers --only 06b
-    .venv/bin/python tools/ship.py peers
+    ./run_all.sh peers --only 01 && ./run_all.sh peers --only 06b    # then peers_on
+    .venv/bin/python tools/ship.py peers peers
 
     ./run_all.sh full
     .venv/bin/python tools/ship.py tables full
 
 Writes results/reference/<what>: the weights as float16, half as large, the curves of the trainings,
-and run.json with what was run, where and when. The generic weights and ours were trained in parts,
-a profile each, shipped one after the other; run.json is the last's and holds the one before as
-`begun_from`.
+and run.json with what was run, where and when. All weights were trained in parts, a profile each,
+shipped one after the other; run.json is the last's and holds the one before as `begun_from`.
 `tables` records a run: its tables, run.json, and small copies of its figures (of the synthetic
 person only).
 """
@@ -120,16 +119,17 @@ def ship_ours(profile):
     study.write_json(shipped / "run.json", record)
 
 
-def ship_peers():
-    """LaFIn and the gated network, generic (notebook 06b)."""
-    record, trained = record_of("peers", "06b_peers")
+def ship_peers(profile):
+    """LaFIn and the gated network, generic (notebook 06b), after one part of their training."""
+    record, trained = record_of(profile, "06b_peers")
+    follow(record, "06b_peers", REFERENCE / "peers")
     record["weights"] = {
         kind: ship(trained / f"{kind}_generic/model.safetensors", f"peers/{kind}.safetensors")
         for kind in ("lafin", "gated")
     }
     for curves in trained.glob("*_generic*/**/history.csv"):
         name = "_".join(curves.relative_to(trained).parent.parts)
-        shutil.copy(curves, REFERENCE / f"peers/history_{name}.csv")
+        shutil.copy(curves, REFERENCE / f"peers/history_{profile}_{name}.csv")
     study.write_json(REFERENCE / "peers/run.json", record)
 
 
@@ -161,9 +161,9 @@ if __name__ == "__main__":
     known = {"generic": ship_generic, "ours": ship_ours, "peers": ship_peers,
              "tables": record_tables}  # fmt: skip
     what, *further = sys.argv[1:] or [None]
-    counts = {"generic": (1,), "ours": (1,), "tables": (0, 1)}.get(what, (0,))
+    counts = {"tables": (0, 1)}.get(what, (1,))
     if what not in known or len(further) not in counts:
-        sys.exit("usage: ship.py generic PROFILE | ours PROFILE | peers | tables [PROFILE]")
+        sys.exit("usage: ship.py generic PROFILE | ours PROFILE | peers PROFILE | tables [PROFILE]")
     try:
         known[what](*further)
     except InputError as error:
