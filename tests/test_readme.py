@@ -12,6 +12,7 @@ COLUMNS = (("raw", "frame"), ("raw", "hidden"), ("composite", "frame"))
 ROWS = {
     "baseline": "baseline",
     "the paper's model": "paper",
+    "the same before it met the person": "generic",
     "ours": "ours",
     "LaFIn, generic": "lafin",
     "LaFIn, tuned": "lafin, personal",
