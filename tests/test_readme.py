@@ -36,17 +36,19 @@ def test_table_1_is_the_recorded_one(label, method):
             assert cell == f"{row.psnr:.1f} / {row.ssim:.3f} / {row.lpips:.3f}", what
 
 
-def test_what_ours_gains_is_the_recorded_gain():
+def test_what_is_gained_is_the_recorded_gain():
     verdicts = pd.read_csv(ROOT / "results/reference/laptop/07_verdicts.csv").set_index("claim")
     number = r"(-?[\d.]+)"
     for claim, digits, said in (
         ("ours beats the paper's model under the headset", 2, rf"\*\*{number} dB\*\*"),
         ("ours beats it there in SSIM", 3, rf"SSIM \+{number}"),
         ("ours lowers LPIPS under the headset", 3, rf"LPIPS lower by {number}"),
-    ):
+        ("a person's model beats a generic one, hidden region", 2,
+         rf"own videos bring\*\*: under the headset {number} dB"),
+    ):  # fmt: skip
         row = verdicts.loc[claim]
         numbers = tuple(f"{row[name]:.{digits}f}" for name in ("gain", "low", "high"))
-        assert re.search(rf"{said} \({number} to {number}\)", README).groups() == numbers
+        assert re.search(rf"{said} \({number} to {number}[;)]", README).groups() == numbers
 
 
 SOURCES = [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "hmdlib").rglob("*.py"),
