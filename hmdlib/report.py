@@ -201,8 +201,9 @@ def read_csv(path):
 
 
 def links(results, place):
-    """The executed notebook to read, and every other file to open."""
-    files = sorted(path for path in place.rglob("*") if path.is_file() and path.suffix != ".png")
+    """The executed notebook to read, and every other file to open: no figure, no array of crops."""
+    files = sorted(path for path in place.rglob("*") if path.is_file())
+    files = [path for path in files if path.suffix not in (".png", ".npy")]
     files = [path for path in files if not path.name.startswith(("state", "checkpoint"))]
     page = [path for path in files if path.suffix == ".html"]
     rest = [path for path in files if path.suffix != ".html"]
